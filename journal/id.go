@@ -1,0 +1,148 @@
+package journal
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Handle is an account in rows and in shards: the first 12 bytes of the SHA-256 of its id (design section 5).
+type Handle [12]byte
+
+// HandleOf returns the handle of an account id.
+func HandleOf(account string) Handle {
+	sum := sha256.Sum256([]byte(account))
+	return Handle(sum[:12])
+}
+
+// Partition is the account's partition among n: the handle's first four bytes mod n. n is fixed for ever at cluster creation.
+func (h Handle) Partition(n int) int {
+	if q, _, ok := h.Suspense(); ok {
+		return q
+	}
+	return int(binary.BigEndian.Uint32(h[:4]) % uint32(n))
+}
+
+// IsZero reports whether h names nobody (a reservation without a payee).
+func (h Handle) IsZero() bool { return h == Handle{} }
+
+const suspensePrefix = "suspense"
+
+// SuspenseHandle is the partition's account of that asset for credits that would pass the cap (design section 6).
+// It is not a hash: 8 bytes "suspense", the partition, the asset.
+func SuspenseHandle(partition int, asset Asset) (h Handle) {
+	copy(h[:], suspensePrefix)
+	binary.BigEndian.PutUint16(h[8:], uint16(partition))
+	binary.BigEndian.PutUint16(h[10:], uint16(asset))
+	return h
+}
+
+// Suspense tells whether h is a suspense account, and of which partition and asset.
+func (h Handle) Suspense() (partition int, asset Asset, ok bool) {
+	if string(h[:8]) != suspensePrefix {
+		return 0, 0, false
+	}
+	return int(binary.BigEndian.Uint16(h[8:])), Asset(binary.BigEndian.Uint16(h[10:])), true
+}
+
+// ID names a transfer, a reservation or a confirm: the first four bytes of the payer's handle (so that the id alone
+// finds the home partition) and twelve bytes of a SHA-256 over payer and client key (semantics section 2).
+type ID [16]byte
+
+// IDOf derives the id of a transfer or reservation from the paying account and the client's key.
+func IDOf(payer Handle, key string) ID {
+	var buf [12 + 255]byte
+	n := copy(buf[:], payer[:])
+	n += copy(buf[n:], key)
+	return newID(payer[:4], buf[:n])
+}
+
+// ConfirmIDOf derives the id of a confirm: its key is scoped to the reservation.
+func ConfirmIDOf(reservation ID, key string) ID {
+	var buf [16 + 255]byte
+	n := copy(buf[:], reservation[:])
+	n += copy(buf[n:], key)
+	return newID(reservation[:4], buf[:n])
+}
+
+func newID(home, content []byte) (id ID) {
+	sum := sha256.Sum256(content)
+	copy(id[:4], home)
+	copy(id[4:], sum[:12])
+	return id
+}
+
+// Partition is the id's home partition among n.
+func (id ID) Partition(n int) int { return int(binary.BigEndian.Uint32(id[:4]) % uint32(n)) }
+
+var idText = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+// Prefixes of ids in text.
+const (
+	TransferPrefix    = "tr_"
+	ReservationPrefix = "rs_"
+)
+
+// Text returns the id as clients see it: prefix and 26 characters.
+func (id ID) Text(prefix string) string { return string(id.AppendText(nil, prefix)) }
+
+// AppendText appends the id's text to dst.
+func (id ID) AppendText(dst []byte, prefix string) []byte {
+	dst = append(dst, prefix...)
+	return idText.AppendEncode(dst, id[:])
+}
+
+// ErrBadID says that a text is no id of the expected kind.
+var ErrBadID = errors.New("not an id")
+
+// ParseID reads an id from its text.
+func ParseID(prefix, text string) (id ID, err error) {
+	rest, ok := strings.CutPrefix(text, prefix)
+	if !ok || len(rest) != 26 {
+		return id, ErrBadID
+	}
+	b, err := idText.DecodeString(rest)
+	if err != nil || len(b) != len(id) || idText.EncodeToString(b) != rest {
+		return id, ErrBadID
+	}
+	return ID(b), nil
+}
+
+// Position is a place in a partition's history: (partition, epoch, seq), "3.1.42" in text.
+type Position struct {
+	Partition int
+	Epoch     uint32
+	Seq       uint64
+}
+
+func (p Position) String() string {
+	return string(p.AppendText(make([]byte, 0, 24)))
+}
+
+// AppendText appends "partition.epoch.seq".
+func (p Position) AppendText(dst []byte) []byte {
+	dst = strconv.AppendInt(dst, int64(p.Partition), 10)
+	dst = append(dst, '.')
+	dst = strconv.AppendUint(dst, uint64(p.Epoch), 10)
+	dst = append(dst, '.')
+	return strconv.AppendUint(dst, p.Seq, 10)
+}
+
+// ParsePosition reads "partition.epoch.seq".
+func ParsePosition(s string) (p Position, err error) {
+	parts := strings.Split(s, ".")
+	if len(parts) != 3 {
+		return p, fmt.Errorf("position %q: want partition.epoch.seq", s)
+	}
+	n, err1 := strconv.ParseUint(parts[0], 10, 16)
+	e, err2 := strconv.ParseUint(parts[1], 10, 32)
+	q, err3 := strconv.ParseUint(parts[2], 10, 56)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return p, fmt.Errorf("position %q: want partition.epoch.seq", s)
+	}
+	return Position{int(n), uint32(e), q}, nil
+}

@@ -1,0 +1,77 @@
+package journal
+
+import (
+	"context"
+	"errors"
+)
+
+// Record is one packed frame on its way to a partition of the log.
+type Record struct {
+	Partition int
+	Bytes     []byte
+}
+
+// Log keeps frames durably, in order per partition. Offsets of a partition are dense: 0, 1, 2, …; one record, one frame.
+// Implementations: filelog (this machine's disk), kafkalog. All methods may be called from several goroutines.
+type Log interface {
+	// Partitions is the number of partitions, fixed for ever.
+	Partitions() int
+
+	// Append makes the records durable in one request and answers the offset of each, in order of records; at most one
+	// record a partition. On an error every offset that is not ≥ 0 is unresolved: ErrNotAppended = certainly not there;
+	// any other error = unknown: it may be there now, or appear later. The caller re-reads before anything else.
+	Append(ctx context.Context, records []Record) ([]int64, error)
+
+	// Read calls fn for every record of the partition from offset on, up to the end at the time of the call, and answers
+	// the offset behind the last one read. A record missing in between is ErrDamaged. An error of fn ends the reading and is answered
+	// as it is. The bytes belong to the log again when fn returns.
+	Read(ctx context.Context, partition int, from int64, fn func(offset int64, record []byte) error) (next int64, err error)
+
+	// End answers the offset behind the last durable record.
+	End(ctx context.Context, partition int) (int64, error)
+
+	// Wait blocks until End(partition) > offset, or ctx ends.
+	Wait(ctx context.Context, partition int, offset int64) error
+}
+
+// ErrNotAppended says that no record of an Append is in the log, nor ever will be.
+var ErrNotAppended = errors.New("not appended")
+
+// errStop ends a Read early.
+var errStop = errors.New("stop")
+
+// SeekSeq answers the offset of the frame from which reading must start to see every event with a seq above `after`,
+// by binary search over the heads of frames. Frames that do not count (stale, duplicates) can make it start earlier than needed, never later.
+func SeekSeq(ctx context.Context, log Log, partition int, after uint64) (int64, error) {
+	lo := int64(0)
+	hi, err := log.End(ctx, partition)
+	if err != nil {
+		return 0, err
+	}
+	// Invariant: every frame before lo ends at or below `after`, or an earlier frame of the same run does.
+	for lo < hi {
+		mid := lo + (hi-lo)/2
+		var f Frame
+		found := false
+		// Epoch frames have no seq: look at the next events frame.
+		_, err := log.Read(ctx, partition, mid, func(_ int64, record []byte) (err error) {
+			if f, err = ParseFrame(record); err != nil {
+				return err
+			}
+			if f.Kind == FrameEvents {
+				found = true
+				return errStop
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			return 0, err
+		}
+		if found && f.LastSeq() <= after {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo, nil
+}
