@@ -82,10 +82,10 @@ func (a Account) room() Amount { return AmountMax - (a.Available + a.Reserved) }
 // AccountDetails are the parts of an account that no act looks at, kept as JSON beside it: id, asset code, owner
 // and metadata. A shard keeps them behind seven bytes, the time of the opening (created_ms).
 type AccountDetails struct {
-	ID        string            `json:"id"`
-	Asset     string            `json:"asset"`
-	Owner     string            `json:"owner,omitempty"`
-	Metadata  map[string]string `json:"metadata,omitempty"`
+	ID       string            `json:"id"`
+	Asset    string            `json:"asset"`
+	Owner    string            `json:"owner,omitempty"`
+	Metadata map[string]string `json:"metadata,omitempty"`
 }
 
 // Reservation is a Try that its payer's partition keeps (semantics section 4).

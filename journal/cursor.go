@@ -51,7 +51,10 @@ func (c *Cursor) Next(offset int64, record []byte) (Frame, Verdict, error) {
 
 func (c *Cursor) judge(f *Frame) (Verdict, error) {
 	if f.Kind == FrameEpochStarted {
-		if f.Epoch <= c.Epoch {
+		if f.Epoch == c.Epoch {
+			return DropDuplicate, nil
+		}
+		if f.Epoch < c.Epoch {
 			return DropStaleEpoch, nil
 		}
 		c.Epoch = f.Epoch
