@@ -55,16 +55,18 @@ type ID [16]byte
 
 // IDOf derives the id of a transfer or reservation from the paying account and the client's key.
 func IDOf(payer Handle, key string) ID {
-	var buf [12 + 255]byte
-	n := copy(buf[:], payer[:])
+	var buf [1 + 12 + 255]byte
+	buf[0] = 't'
+	n := 1 + copy(buf[1:], payer[:])
 	n += copy(buf[n:], key)
 	return newID(payer[:4], buf[:n])
 }
 
 // ConfirmIDOf derives the id of a confirm: its key is scoped to the reservation.
 func ConfirmIDOf(reservation ID, key string) ID {
-	var buf [16 + 255]byte
-	n := copy(buf[:], reservation[:])
+	var buf [1 + 16 + 255]byte
+	buf[0] = 'c'
+	n := 1 + copy(buf[1:], reservation[:])
 	n += copy(buf[n:], key)
 	return newID(reservation[:4], buf[:n])
 }

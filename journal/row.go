@@ -52,6 +52,7 @@ const VerdictLocal = 255
 
 // Leg is one credit of a decided event, carried by a channel (design section 6).
 type Leg struct {
+	Of     Op // OpPay or OpConfirm: the act that decided it
 	ID     ID // transfer, or the reservation that was confirmed
 	Payer  Handle
 	Payee  Handle
@@ -60,7 +61,7 @@ type Leg struct {
 }
 
 // LegSize is a leg's length in a deliver row, bytes.
-const LegSize = 16 + 12 + 12 + 7 + 2
+const LegSize = 1 + 16 + 12 + 12 + 7 + 2
 
 // Row is one act, unpacked. Which fields an op uses is its layout's (below); the others stay zero.
 //
@@ -76,7 +77,7 @@ const LegSize = 16 + 12 + 12 + 7 + 2
 //	confirm   verdict 1, id 16, reservation 16, to 12, amount 7 (0: all that remains), final 1, ext …
 //	cancel    by_key 1, id 16, account 12 (the payer; zeros when by id), ext …
 //	expire    id 16
-//	deliver   source 2, from 7, to 7, legs 2, legs × (id 16, payer 12, payee 12, amount 7, asset 2)
+//	deliver   source 2, from 7, to 7, legs 2, legs × (of 1, id 16, payer 12, payee 12, amount 7, asset 2)
 //	look      id 16
 //
 // ext is three texts, each with a length byte before it: the client's key, the payee's account id, the reference.
@@ -230,18 +231,20 @@ func (r *Row) SetLegs(packed []byte) {
 
 // AppendLeg packs a leg onto dst.
 func AppendLeg(dst []byte, l Leg) []byte {
-	dst = append(append(append(dst, l.ID[:]...), l.Payer[:]...), l.Payee[:]...)
+	dst = append(append(dst, byte(l.Of)), l.ID[:]...)
+	dst = append(append(dst, l.Payer[:]...), l.Payee[:]...)
 	return binary.BigEndian.AppendUint16(appendU56(dst, uint64(l.Amount)), uint16(l.Asset))
 }
 
 // Leg returns the i-th leg of a deliver row.
 func (r *Row) Leg(i int) (l Leg) {
 	b := r.legs[i*LegSize : (i+1)*LegSize]
-	copy(l.ID[:], b)
-	copy(l.Payer[:], b[16:])
-	copy(l.Payee[:], b[28:])
-	l.Amount = Amount(u56(b[40:]))
-	l.Asset = Asset(binary.BigEndian.Uint16(b[47:]))
+	l.Of = Op(b[0])
+	copy(l.ID[:], b[1:])
+	copy(l.Payer[:], b[17:])
+	copy(l.Payee[:], b[29:])
+	l.Amount = Amount(u56(b[41:]))
+	l.Asset = Asset(binary.BigEndian.Uint16(b[48:]))
 	return l
 }
 
