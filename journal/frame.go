@@ -124,19 +124,24 @@ func (e *Event) Row() (r Row, err error) {
 
 // Block is a run of events with one time within a frame's payload, as one train left them in the outbox:
 //
-//	time_ms u56, count u16, bytes u32, then count × (row, status u8) in that many bytes
+//	time_ms u56, epoch u32, count u16, bytes u32, then count × (row, status u8) in that many bytes
+//
+// The epoch is the one in which the acts ran: the frame's, or an earlier one when a new keeper adopted what its
+// predecessor had not yet journaled. It is part of the events' positions, so that shard and fold agree on them.
 type Block struct {
 	TimeMS int64
+	Epoch  uint32
 	Count  int
 	Events []byte
 }
 
 // BlockHeadSize is the length of a block before its events, bytes.
-const BlockHeadSize = 7 + 2 + 4
+const BlockHeadSize = 7 + 4 + 2 + 4
 
 // Append packs the block onto dst.
 func (b Block) Append(dst []byte) []byte {
-	dst = binary.BigEndian.AppendUint16(appendU56(dst, uint64(b.TimeMS)), uint16(b.Count))
+	dst = binary.BigEndian.AppendUint32(appendU56(dst, uint64(b.TimeMS)), b.Epoch)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(b.Count))
 	return append(binary.BigEndian.AppendUint32(dst, uint32(len(b.Events))), b.Events...)
 }
 
@@ -146,14 +151,15 @@ func (f *Frame) EachEvent(fn func(*Event) error) error {
 	if f.Kind != FrameEvents {
 		return nil
 	}
-	e := Event{Position: Position{f.Partition, f.Epoch, f.FirstSeq}}
+	e := Event{Position: Position{Partition: f.Partition, Seq: f.FirstSeq}}
 	p := f.Payload
 	for len(p) > 0 {
 		if len(p) < BlockHeadSize {
 			return fmt.Errorf("%w: %v: block cut short", ErrBadFrame, e.Position)
 		}
 		e.TimeMS = int64(u56(p))
-		count, size := int(binary.BigEndian.Uint16(p[7:])), int(binary.BigEndian.Uint32(p[9:]))
+		e.Epoch = binary.BigEndian.Uint32(p[7:])
+		count, size := int(binary.BigEndian.Uint16(p[11:])), int(binary.BigEndian.Uint32(p[13:]))
 		p = p[BlockHeadSize:]
 		if size > len(p) {
 			return fmt.Errorf("%w: %v: block of %d bytes in %d", ErrBadFrame, e.Position, size, len(p))
