@@ -265,6 +265,9 @@ func (b *Book) decideConfirm(r *Row, packed []byte, nowMS int64) Outcome {
 	}
 	res, ok := b.State.Reservation(r.Reservation)
 	if !ok {
+		if b.tombstone(r.Reservation) {
+			return refused(AlreadyCancelled)
+		}
 		return refused(ReservationNotFound)
 	}
 	if res.Payer == r.To {
@@ -321,6 +324,8 @@ func (b *Book) decideCancel(r *Row, nowMS int64) Outcome {
 	}
 	res, ok := b.State.Reservation(r.ID)
 	switch {
+	case !ok && b.tombstone(r.ID):
+		return Outcome{Status: OK}
 	case !ok:
 		return refused(ReservationNotFound)
 	case res.Status == Confirmed:
@@ -331,6 +336,12 @@ func (b *Book) decideCancel(r *Row, nowMS int64) Outcome {
 		return accepted(Expired)
 	}
 	return accepted(Cancelled)
+}
+
+// tombstone reports whether id was cancelled before its Try came.
+func (b *Book) tombstone(id ID) bool {
+	k, seen := b.State.Key(id)
+	return seen && k.Status == Tombstone
 }
 
 func (b *Book) decideDeliver(r *Row) Outcome {

@@ -14,7 +14,7 @@ import (
 type Handle [12]byte
 
 // HandleOf returns the handle of an account id.
-func HandleOf(account string) Handle {
+func HandleOf[T string | []byte](account T) Handle {
 	sum := sha256.Sum256([]byte(account))
 	return Handle(sum[:12])
 }
@@ -54,7 +54,7 @@ func (h Handle) Suspense() (partition int, asset Asset, ok bool) {
 type ID [16]byte
 
 // IDOf derives the id of a transfer or reservation from the paying account and the client's key.
-func IDOf(payer Handle, key string) ID {
+func IDOf[T string | []byte](payer Handle, key T) ID {
 	var buf [1 + 12 + 255]byte
 	buf[0] = 't'
 	n := 1 + copy(buf[1:], payer[:])
@@ -63,7 +63,7 @@ func IDOf(payer Handle, key string) ID {
 }
 
 // ConfirmIDOf derives the id of a confirm: its key is scoped to the reservation.
-func ConfirmIDOf(reservation ID, key string) ID {
+func ConfirmIDOf[T string | []byte](reservation ID, key T) ID {
 	var buf [1 + 16 + 255]byte
 	buf[0] = 'c'
 	n := 1 + copy(buf[1:], reservation[:])

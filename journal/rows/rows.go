@@ -47,7 +47,7 @@ type Outcome struct {
 	Position journal.Position // of the row's event; without one, of the partition's last event when it was answered
 	TimeMS   int64            // the shard's time of the act
 	Detail   uint64           // as in journal.Outcome; check: the payee's status seq; delivery_gap: delivered[source]
-	Record   []byte           // read, look, confirm, cancel: see Account, Reservation, Key
+	Record   []byte           // read: account, details; confirm, cancel: the reservation or nothing; look: see Key
 	Carry    []byte           // what the producer sent along with a check
 }
 
@@ -62,11 +62,28 @@ func (o *Outcome) Account() (a journal.Account, details []byte, err error) {
 
 // Reservation reads the reservation in the record of a confirm, cancel or look; false when it has none.
 func (o *Outcome) Reservation() (r journal.Reservation, ok bool) {
-	if len(o.Record) < journal.ReservationSize {
-		return r, false
+	record := o.Record
+	if o.Op == journal.OpLook {
+		record, _ = o.look()
 	}
-	r, err := journal.ParseReservation(o.Record[:journal.ReservationSize])
+	r, err := journal.ParseReservation(record)
 	return r, err == nil
+}
+
+// Key reads the key record in the record of a look; false when it has none. It shares memory with the outcome.
+func (o *Outcome) Key() (k journal.KeyRecord, ok bool) {
+	_, record := o.look()
+	k, err := journal.ParseKeyRecord(record)
+	return k, err == nil
+}
+
+// look cuts a look's record: length u8 of the reservation (0 or its size), the reservation, then the key record or nothing.
+func (o *Outcome) look() (reservation, key []byte) {
+	if len(o.Record) == 0 || len(o.Record) < 1+int(o.Record[0]) {
+		return nil, nil
+	}
+	n := 1 + int(o.Record[0])
+	return o.Record[1:n], o.Record[n:]
 }
 
 // Section is a stage's rows for one partition.
