@@ -1,6 +1,11 @@
 package wire
 
-import "walletd/journal"
+import (
+	"maps"
+	"slices"
+
+	"walletd/journal"
+)
 
 // AccountReply is the account shape.
 type AccountReply struct {
@@ -85,24 +90,143 @@ type EntryReply struct {
 	Position        journal.Position
 }
 
-// AppendAccount writes the account shape; position is not part of it.
-func AppendAccount(dst []byte, a *AccountReply) []byte { panic("to come") }
+// AppendAccount writes the account shape.
+func AppendAccount(dst []byte, a *AccountReply) []byte {
+	flags := a.State.Flags
+	dst = appendText(dst, `{"object":"account","id":`, a.ID)
+	dst = appendText(dst, `,"asset":`, a.Asset)
+	dst = appendText(dst, `,"owner":`, a.Owner)
+	dst = appendBool(dst, `,"issuance":`, flags.Has(journal.Issuance))
+	status := "open"
+	if flags.Has(journal.Closed) {
+		status = "closed"
+	}
+	dst = appendText(dst, `,"status":`, status)
+	dst = appendBool(dst, `,"frozen":{"sending":`, flags.Has(journal.FrozenSending))
+	dst = appendBool(dst, `,"receiving":`, flags.Has(journal.FrozenReceiving))
+	dst = appendAmount(dst, `},"overdraft_limit":`, a.State.OverdraftLimit)
+	dst = appendAmount(dst, `,"available":`, a.State.Available)
+	dst = appendAmount(dst, `,"reserved":`, a.State.Reserved)
+	dst = appendNumber(dst, `,"version":`, a.State.Version)
+	dst = appendMetadata(append(dst, `,"metadata":`...), a.Metadata)
+	return append(appendTime(dst, `,"created_at":`, a.CreatedMS), '}')
+}
+
+// appendMetadata writes pairs in the order of their keys, so that equal accounts read equal.
+func appendMetadata(dst []byte, m map[string]string) []byte {
+	dst = append(dst, '{')
+	for i, key := range slices.Sorted(maps.Keys(m)) {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendString(append(AppendString(dst, key), ':'), m[key])
+	}
+	return append(dst, '}')
+}
 
 // AppendBalance writes the balance shape.
-func AppendBalance(dst []byte, b *BalanceReply) []byte { panic("to come") }
+func AppendBalance(dst []byte, b *BalanceReply) []byte {
+	dst = appendText(dst, `{"object":"balance","account":`, b.Account)
+	dst = appendText(dst, `,"asset":`, b.Asset)
+	dst = appendAmount(dst, `,"available":`, b.Available)
+	dst = appendAmount(dst, `,"reserved":`, b.Reserved)
+	dst = appendNumber(dst, `,"version":`, b.Version)
+	dst = appendPosition(dst, `,"position":`, b.Position)
+	if b.AtMS != 0 {
+		dst = appendTime(dst, `,"at":`, b.AtMS)
+	}
+	return append(dst, '}')
+}
 
 // AppendTransfer writes the transfer shape.
-func AppendTransfer(dst []byte, t *TransferReply) []byte { panic("to come") }
+func AppendTransfer(dst []byte, t *TransferReply) []byte {
+	dst = appendID(dst, `{"object":"transfer","id":`, journal.TransferPrefix, t.ID)
+	dst = appendText(dst, `,"key":`, t.Key)
+	dst = appendText(dst, `,"from":`, t.From)
+	dst = appendText(dst, `,"to":`, t.To)
+	dst = appendAmount(dst, `,"amount":`, t.Amount)
+	dst = appendText(dst, `,"asset":`, t.Asset)
+	dst = appendTextIf(dst, `,"reference":`, t.Reference)
+	dst = appendText(dst, `,"status":`, t.Status)
+	dst = appendTextIf(dst, `,"code":`, t.Code)
+	dst = appendTextIf(dst, `,"side":`, t.Side)
+	dst = appendIDIf(dst, `,"reverses":`, journal.TransferPrefix, t.Reverses)
+	if t.DryRun {
+		dst = append(dst, `,"dry_run":true`...)
+	}
+	dst = appendPositionIf(dst, `,"position":`, t.Position)
+	dst = appendTime(dst, `,"created_at":`, t.CreatedMS)
+	dst = append(dst, `,"legs":[`...)
+	for i := range t.Legs {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendLeg(dst, &t.Legs[i])
+	}
+	return append(dst, "]}"...)
+}
+
+func appendLeg(dst []byte, l *LegReply) []byte {
+	dst = appendText(dst, `{"account":`, l.Account)
+	dst = appendText(dst, `,"direction":`, l.Direction)
+	dst = appendAmount(dst, `,"amount":`, l.Amount)
+	dst = appendNumber(dst, `,"partition":`, uint64(l.Partition))
+	return append(appendText(dst, `,"phase":`, l.Phase), '}')
+}
 
 // AppendReservation writes the reservation shape.
-func AppendReservation(dst []byte, r *ReservationReply) []byte { panic("to come") }
+func AppendReservation(dst []byte, r *ReservationReply) []byte {
+	dst = appendID(dst, `{"object":"reservation","id":`, journal.ReservationPrefix, r.ID)
+	dst = appendTextIf(dst, `,"key":`, r.Key)
+	dst = appendText(dst, `,"from":`, r.From)
+	dst = appendText(dst, `,"to":`, r.To)
+	dst = appendAmount(dst, `,"amount":`, r.Amount)
+	dst = appendAmount(dst, `,"remaining":`, r.Remaining)
+	dst = appendAmount(dst, `,"captured":`, r.Captured)
+	dst = appendText(dst, `,"asset":`, r.Asset)
+	dst = appendTextIf(dst, `,"reference":`, r.Reference)
+	dst = appendText(dst, `,"status":`, r.Status)
+	dst = appendPositionIf(dst, `,"position":`, r.Position)
+	if r.CreatedMS != 0 {
+		dst = appendTime(dst, `,"created_at":`, r.CreatedMS)
+	}
+	if r.ExpiresMS != 0 {
+		dst = appendTime(dst, `,"expires_at":`, r.ExpiresMS)
+	}
+	return append(dst, '}')
+}
 
 // AppendEntry writes the entry shape.
-func AppendEntry(dst []byte, e *EntryReply) []byte { panic("to come") }
+func AppendEntry(dst []byte, e *EntryReply) []byte {
+	dst = appendText(dst, `{"object":"entry","account":`, e.Account)
+	dst = appendNumber(dst, `,"version":`, e.Version)
+	dst = appendText(dst, `,"kind":`, e.Kind)
+	dst = appendIDIf(dst, `,"transfer":`, journal.TransferPrefix, e.Transfer)
+	dst = appendIDIf(dst, `,"reservation":`, journal.ReservationPrefix, e.Reservation)
+	dst = appendTextIf(dst, `,"direction":`, e.Direction)
+	dst = appendAmount(dst, `,"amount":`, e.Amount)
+	dst = appendAmount(dst, `,"available_change":`, e.AvailableChange)
+	dst = appendAmount(dst, `,"reserved_change":`, e.ReservedChange)
+	dst = appendAmount(dst, `,"available_after":`, e.AvailableAfter)
+	dst = appendAmount(dst, `,"reserved_after":`, e.ReservedAfter)
+	dst = appendTextIf(dst, `,"counterparty":`, e.Counterparty)
+	dst = appendTextIf(dst, `,"reference":`, e.Reference)
+	dst = appendTime(dst, `,"created_at":`, e.CreatedMS)
+	return append(appendPosition(dst, `,"position":`, e.Position), '}')
+}
 
-// AppendList writes a list object of items, each written by appendItem (AppendTransfer, AppendEntry, …). next is "" when there is no more.
+// AppendList writes a list object of items, each written by appendItem (AppendTransfer, AppendEntry, …).
+// next is the cursor of what follows, "" when nothing does.
 func AppendList[T any](dst []byte, items []T, appendItem func([]byte, *T) []byte, next string) []byte {
-	panic("to come")
+	dst = append(dst, `{"object":"list","data":[`...)
+	for i := range items {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendItem(dst, &items[i])
+	}
+	dst = appendBool(dst, `],"has_more":`, next != "")
+	return append(appendText(dst, `,"next_cursor":`, next), '}')
 }
 
 // BatchReply is one result of a batch: a transfer, or a problem.
@@ -112,10 +236,9 @@ type BatchReply struct {
 }
 
 // AppendBatchItem writes a batch's item for REST: the transfer shape or {"error":problem}. For AppendList.
-func AppendBatchItem(dst []byte, b *BatchReply) []byte { panic("to come") }
-
-// AppendString writes s as a JSON string; what is not UTF-8 becomes U+FFFD.
-func AppendString(dst []byte, s string) []byte { panic("to come") }
-
-// AppendTime writes milliseconds since 1970 as an RFC 3339 string in UTC, quoted.
-func AppendTime(dst []byte, ms int64) []byte { panic("to come") }
+func AppendBatchItem(dst []byte, b *BatchReply) []byte {
+	if b.Problem != nil {
+		return append(b.Problem.AppendJSON(append(dst, `{"error":`...)), '}')
+	}
+	return AppendTransfer(dst, b.Transfer)
+}

@@ -68,37 +68,105 @@ type Reverse struct {
 // Balance asks for an account's balance.
 type Balance struct{ Account []byte }
 
-// The header argument is the value of Idempotency-Key, empty without one: a key may be in the body, the header or both, then equal.
+// The header argument below is the value of Idempotency-Key, empty without one: a key may stand in the body, in the
+// header or in both, and is then the same.
 
 // ParseTransfer reads the body of POST /v1/transfers.
 func ParseTransfer(body []byte, header string, assets journal.Assets) (t Transfer, f *Fault) {
-	panic("to come")
+	var s scanner
+	f = s.parse(body, func() {
+		seen := s.transfer(&t, assets)
+		s.withHeader(header, &t.Key, &seen)
+		s.need(seen, transferNeeds)
+	})
+	return t, f
 }
 
 // ParseBatch reads the body of POST /v1/transfers/batch. Items carry their own keys and their own faults.
-func ParseBatch(body []byte, assets journal.Assets) (b Batch, f *Fault) { panic("to come") }
+func ParseBatch(body []byte, assets journal.Assets) (b Batch, f *Fault) {
+	var s scanner
+	f = s.parse(body, func() { s.batch(&b, assets) })
+	return b, f
+}
 
 // ParseReserve reads the body of POST /v1/reservations.
 func ParseReserve(body []byte, header string, assets journal.Assets) (r Reserve, f *Fault) {
-	panic("to come")
+	var s scanner
+	f = s.parse(body, func() {
+		seen := s.reserve(&r, assets)
+		s.withHeader(header, &r.Key, &seen)
+		s.need(seen, reserveNeeds)
+	})
+	return r, f
 }
 
 // ParseConfirm reads the body of POST /v1/reservations/{id}/confirm; an empty body is {}.
 func ParseConfirm(body []byte, header string, reservation journal.ID) (c Confirm, f *Fault) {
-	panic("to come")
+	var s scanner
+	f = s.parse(orEmpty(body), func() {
+		seen, _ := s.confirm(&c, confirmFields)
+		s.withHeader(header, &c.Key, &seen)
+		s.need(seen, fKey)
+	})
+	c.Reservation = reservation
+	return c, f
 }
 
 // ParseCancel reads the body of POST /v1/reservations/{id}/cancel; an empty body is {}.
-func ParseCancel(body []byte, reservation journal.ID) (c Cancel, f *Fault) { panic("to come") }
+func ParseCancel(body []byte, reservation journal.ID) (c Cancel, f *Fault) {
+	var s scanner
+	f = s.parse(orEmpty(body), func() { s.cancel(&c, 0) })
+	c.Reservation = reservation
+	return c, f
+}
 
-// ParseCancelByKey reads the body of POST /v1/reservations/cancel. A header key is not looked at: the key names the reservation.
-func ParseCancelByKey(body []byte) (c Cancel, f *Fault) { panic("to come") }
+// ParseCancelByKey reads the body of POST /v1/reservations/cancel. A header key is not looked at: the key names the
+// reservation, and cancelling needs none.
+func ParseCancelByKey(body []byte) (c Cancel, f *Fault) {
+	var s scanner
+	f = s.parse(body, func() {
+		seen, _ := s.cancel(&c, fFrom|fKey)
+		s.need(seen, fFrom|fKey)
+	})
+	c.ByKey = true
+	return c, f
+}
 
 // ParseReverse reads the body of POST /v1/transfers/{id}/reverse; an empty body is {}.
-func ParseReverse(body []byte, header string) (r Reverse, f *Fault) { panic("to come") }
+func ParseReverse(body []byte, header string) (r Reverse, f *Fault) {
+	var s scanner
+	f = s.parse(orEmpty(body), func() {
+		var seen fields
+		for name, ok := s.firstName(); ok; name, ok = s.nextName() {
+			switch s.field(name, fKey|fAmount, &seen) {
+			case fKey:
+				r.Key = s.key()
+			case fAmount:
+				r.Amount = s.amount("amount")
+			}
+		}
+		s.withHeader(header, &r.Key, &seen)
+		s.need(seen, fKey)
+	})
+	return r, f
+}
 
-// ValidAccount reports whether id can name an account: 1–64 of A–Z a–z 0–9 . _ -, first a letter or digit.
-func ValidAccount[T string | []byte](id T) bool { panic("to come") }
+// parse reads a whole document with read, which starts behind its opening bracket.
+func (s *scanner) parse(document []byte, read func()) *Fault {
+	if len(document) > BodyMax {
+		return &Fault{"payload_too_large", "", "more than 1 MiB"}
+	}
+	s.reset(document)
+	if s.document() {
+		read()
+	}
+	return s.result()
+}
 
-// ValidKey reports whether key is 1–255 printable ASCII characters.
-func ValidKey[T string | []byte](key T) bool { panic("to come") }
+// orEmpty lets a client leave out a body in which everything is optional.
+func orEmpty(body []byte) []byte {
+	if len(body) == 0 {
+		return []byte("{}")
+	}
+	return body
+}

@@ -1,6 +1,10 @@
 package wire
 
-import "walletd/journal"
+import (
+	"strconv"
+
+	"walletd/journal"
+)
 
 // ShortReply is a transfer's compact WebSocket reply: all that an act on the hot path has to say. It holds no pointer
 // unless it is a refusal.
@@ -11,40 +15,94 @@ type ShortReply struct {
 	Problem  *Problem // instead of the others
 }
 
-// AppendOKTransfer writes {"id":…,"ok":{"transfer":…,"status":…,"position":…}}.
-func AppendOKTransfer(dst []byte, message uint64, id journal.ID, s journal.Status, p journal.Position) []byte {
-	panic("to come")
+// The envelopes of replies: {"id":…,"ok":…} and {"id":…,"error":…}.
+
+func openOK(dst []byte, message uint64) []byte {
+	dst = strconv.AppendUint(append(dst, `{"id":`...), message, 10)
+	return append(dst, `,"ok":`...)
 }
 
-// AppendRefusal writes {"id":…,"error":{…}} of a refused act without building a Problem: the hot path's.
+// openError leaves the id out when there is none to answer to.
+func openError(dst []byte, message uint64) []byte {
+	if message == 0 {
+		return append(dst, `{"error":`...)
+	}
+	dst = strconv.AppendUint(append(dst, `{"id":`...), message, 10)
+	return append(dst, `,"error":`...)
+}
+
+// AppendOKTransfer writes {"id":…,"ok":{"transfer":…,"status":…,"position":…}}.
+func AppendOKTransfer(dst []byte, message uint64, id journal.ID, s journal.Status, p journal.Position) []byte {
+	return append(appendShort(openOK(dst, message), id, s, p), '}')
+}
+
+func appendShort(dst []byte, id journal.ID, s journal.Status, p journal.Position) []byte {
+	dst = id.AppendText(append(dst, `{"transfer":"`...), journal.TransferPrefix)
+	dst = append(append(dst, `","status":"`...), s.Code()...)
+	dst = p.AppendText(append(dst, `","position":"`...))
+	return append(dst, `"}`...)
+}
+
+// AppendRefusal writes {"id":…,"error":{…}} of a refused act: the hot path's.
 func AppendRefusal(dst []byte, message uint64, s journal.Status, detail uint64) []byte {
-	panic("to come")
+	p := ProblemOf(s, detail, "")
+	return append(p.AppendError(openError(dst, message)), '}')
 }
 
 // AppendOKBatch writes {"id":…,"ok":{"data":[{"ok":…}|{"error":…}]}}.
-func AppendOKBatch(dst []byte, message uint64, items []ShortReply) []byte { panic("to come") }
+func AppendOKBatch(dst []byte, message uint64, items []ShortReply) []byte {
+	dst = append(openOK(dst, message), `{"data":[`...)
+	for i := range items {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		if r := &items[i]; r.Problem != nil {
+			dst = r.Problem.AppendError(append(dst, `{"error":`...))
+		} else {
+			dst = appendShort(append(dst, `{"ok":`...), r.ID, r.Status, r.Position)
+		}
+		dst = append(dst, '}')
+	}
+	return append(dst, "]}}"...)
+}
 
 // AppendOKConnect writes {"id":…,"ok":{"session":…,"max_in_flight":…,"ping_s":…}}.
 func AppendOKConnect(dst []byte, message uint64, session string, maxInFlight, pingS int) []byte {
-	panic("to come")
+	dst = appendText(openOK(dst, message), `{"session":`, session)
+	dst = appendNumber(dst, `,"max_in_flight":`, uint64(maxInFlight))
+	return append(appendNumber(dst, `,"ping_s":`, uint64(pingS)), "}}"...)
 }
 
 // AppendOKBalance writes {"id":…,"ok":balance}.
-func AppendOKBalance(dst []byte, message uint64, b *BalanceReply) []byte { panic("to come") }
+func AppendOKBalance(dst []byte, message uint64, b *BalanceReply) []byte {
+	return append(AppendBalance(openOK(dst, message), b), '}')
+}
 
 // AppendOKReservation writes {"id":…,"ok":reservation}.
-func AppendOKReservation(dst []byte, message uint64, r *ReservationReply) []byte { panic("to come") }
+func AppendOKReservation(dst []byte, message uint64, r *ReservationReply) []byte {
+	return append(AppendReservation(openOK(dst, message), r), '}')
+}
 
-// AppendOKSubscribe writes {"id":…,"ok":{"channel":…,"recovered":…}}, with the snapshot where events were not recovered.
+// AppendOKSubscribe writes {"id":…,"ok":{"channel":…,"recovered":true}}; with a snapshot, which stands in for the
+// events that were not recovered, {…,"recovered":false,"snapshot":balance}.
 func AppendOKSubscribe(dst []byte, message uint64, channel string, snapshot *BalanceReply) []byte {
-	panic("to come")
+	dst = appendText(openOK(dst, message), `{"channel":`, channel)
+	dst = appendBool(dst, `,"recovered":`, snapshot == nil)
+	if snapshot != nil {
+		dst = AppendBalance(append(dst, `,"snapshot":`...), snapshot)
+	}
+	return append(dst, "}}"...)
 }
 
 // AppendOKEmpty writes {"id":…,"ok":{}}: refresh.
-func AppendOKEmpty(dst []byte, message uint64) []byte { panic("to come") }
+func AppendOKEmpty(dst []byte, message uint64) []byte {
+	return append(openOK(dst, message), "{}}"...)
+}
 
 // AppendErr writes {"id":…,"error":{…}}; without id when message is 0.
-func AppendErr(dst []byte, message uint64, p *Problem) []byte { panic("to come") }
+func AppendErr(dst []byte, message uint64, p *Problem) []byte {
+	return append(p.AppendError(openError(dst, message)), '}')
+}
 
 // Ping is the server's ping and its answer to one.
 const Ping = "{}"
@@ -55,12 +113,26 @@ type Event struct {
 	Transfer     journal.ID     // zero: left out
 	Reservation  journal.ID     // zero: left out
 	Amount       journal.Amount // 0: left out
-	Available    journal.Amount
-	Reserved     journal.Amount
-	Counterparty string // left out when empty
+	Available    journal.Amount // after it
+	Reserved     journal.Amount // after it
+	Counterparty string         // left out when empty
 	Position     journal.Position
 	CreatedMS    int64
 }
 
 // AppendPush writes {"push":{"channel":…,"version":…,"event":{…}}}.
-func AppendPush(dst []byte, channel string, version uint64, e *Event) []byte { panic("to come") }
+func AppendPush(dst []byte, channel string, version uint64, e *Event) []byte {
+	dst = appendText(dst, `{"push":{"channel":`, channel)
+	dst = appendNumber(dst, `,"version":`, version)
+	dst = appendText(dst, `,"event":{"type":`, e.Type)
+	dst = appendIDIf(dst, `,"transfer":`, journal.TransferPrefix, e.Transfer)
+	dst = appendIDIf(dst, `,"reservation":`, journal.ReservationPrefix, e.Reservation)
+	if e.Amount != 0 {
+		dst = appendAmount(dst, `,"amount":`, e.Amount)
+	}
+	dst = appendAmount(dst, `,"available":`, e.Available)
+	dst = appendAmount(dst, `,"reserved":`, e.Reserved)
+	dst = appendTextIf(dst, `,"counterparty":`, e.Counterparty)
+	dst = appendPosition(dst, `,"position":`, e.Position)
+	return append(appendTime(dst, `,"created_at":`, e.CreatedMS), "}}}"...)
+}
