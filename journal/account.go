@@ -165,3 +165,11 @@ func ConfirmDetail(r Reservation) uint64 {
 	}
 	return uint64(r.Captured)
 }
+
+// SplitDetails cuts an account's details into the time of its opening and the JSON of its AccountDetails.
+func SplitDetails(b []byte) (createdMS int64, text []byte, err error) {
+	if len(b) < 7 {
+		return 0, nil, fmt.Errorf("%w: details of %d bytes", ErrBadRecord, len(b))
+	}
+	return int64(u56(b)), b[7:], nil
+}

@@ -1,0 +1,54 @@
+package gateway
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"walletd/journal"
+)
+
+// Metrics are the gateway's (surface, "Metrics"). Counters of the hot path are resolved once, per status.
+type Metrics struct {
+	transfers     [64]prometheus.Counter // by status
+	wsConnections prometheus.Gauge
+	wsDisconnects *prometheus.CounterVec
+	requests      *prometheus.HistogramVec
+	inFlight      prometheus.Gauge
+}
+
+// NewMetrics registers the gateway's metrics; a nil registerer keeps them to itself.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		wsConnections: prometheus.NewGauge(prometheus.GaugeOpts{Name: "wallet_ws_connections", Help: "Open WebSocket sessions."}),
+		wsDisconnects: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "wallet_ws_disconnects_total", Help: "Ended WebSocket sessions by close code."}, []string{"code"}),
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "wallet_http_request_duration_seconds", Help: "REST requests by route and status.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14)}, []string{"route", "status"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "wallet_in_flight", Help: "Acts of WebSocket sessions under way."}),
+	}
+	transfers := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "wallet_transfers_total", Help: "Settled transfers, reservations, confirms and cancels by result and code."}, []string{"result", "code"})
+	for s := range m.transfers {
+		if st := journal.Status(s); st.Known() {
+			result := "refused"
+			if st.Accepted() {
+				result = "accepted"
+			}
+			m.transfers[s] = transfers.WithLabelValues(result, st.String())
+		}
+	}
+	if reg != nil {
+		reg.MustRegister(m.wsConnections, m.wsDisconnects, m.requests, m.inFlight, transfers)
+	}
+	return m
+}
+
+func (m *Metrics) settled(s journal.Status) {
+	if int(s) < len(m.transfers) && m.transfers[s] != nil {
+		m.transfers[s].Inc()
+	}
+}
+
+func (m *Metrics) disconnected(code int) {
+	m.wsConnections.Dec()
+	m.wsDisconnects.WithLabelValues(strconv.Itoa(code)).Inc()
+}
