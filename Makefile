@@ -1,0 +1,44 @@
+# walletd. `make dev` runs the wallet on this machine, `make test` tests it; each installs what it lacks and says so.
+SHELL := /bin/bash
+GO ?= go
+BIN := bin/walletd
+DEV_FLAGS ?=
+SECONDS_PER_SOAK ?= 60
+
+.PHONY: help dev cluster build deps deps-dev test test-race lint vet fmt soak bench fuzz clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+dev: deps-dev build ## run everything on this machine: shards, file journal, gateway, projector (DEV_FLAGS="--http 127.0.0.1:9080 …")
+	@exec $(BIN) dev $(DEV_FLAGS)
+
+cluster: deps build ## start ZooKeeper, Kafka and Redis on loopback, and a walletd of every role against them
+	@exec $(BIN) cluster up $(DEV_FLAGS)
+
+build: ## build bin/walletd
+	@mkdir -p bin
+	@$(GO) build -o $(BIN) .
+
+deps-dev: ## install what `make dev` needs (redis-server)
+	@bash deploy/local/install.sh redis
+
+deps: ## install what the tests need (redis-server, ZooKeeper, Kafka's jars)
+	@bash deploy/local/install.sh all
+
+test: deps vet ## every test, on real servers, with the race detector
+	$(GO) test -race -timeout 20m ./...
+
+vet: ## go vet and gofmt
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+	$(GO) vet ./...
+
+lint: ## golangci-lint with the set of .golangci.yml (installs it when it is missing: two minutes)
+	@command -v golangci-lint >/dev/null || { echo "installing golangci-lint (two minutes)"; $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@latest; }
+	@PATH="$$PATH:$$($(GO) env GOPATH)/bin" golangci-lint run ./...
+
+bench: build ## measure transfers against a wallet of its own (see README, "Measured")
+	@$(BIN) bench transfer --own
+
+clean: ## remove what was built
+	@rm -rf bin
