@@ -1,0 +1,18 @@
+-- check: Try of a payee, read-only. Nothing changes, nothing is journaled.
+-- row: account, asset, amount (minor units)
+-- outcome: OK, AssetMismatch, PayeeClosed, PayeeFrozen, BalanceOverflow, each with the account's status seq as detail; PayeeNotFound
+
+needs[CHECK] = function(i, p)
+  local name, kind, sum = read('>c12HI7', arg, p + 3)
+  account[i], asset[i], amount[i] = account_named(name), kind, sum
+end
+
+acts[CHECK] = function(i)
+  local a = account[i]
+
+  -- Decide.
+  local status = check(a, asset[i], amount[i])
+
+  -- Apply: nothing but the answer.
+  return answer(status, available[a] and status_seq[a])
+end

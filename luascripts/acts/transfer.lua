@@ -1,0 +1,27 @@
+-- transfer: moves an amount between two accounts of this partition.
+-- row: verdict, id, account (payer), to, amount (minor units), asset, ref, ext
+-- outcome: Confirmed; the first answer of a key that was seen; a refusal of semantics section 1
+
+needs[TRANSFER] = function(i, p)
+  local id, payer, name, sum, kind = read('>c16c12c12I7H', arg, p + 4)
+  key[i], account[i], to[i] = key_named(id), account_named(payer), account_named(name)
+  amount[i], asset[i] = sum, kind
+end
+
+acts[TRANSFER] = function(i)
+  local payer, a, sum = account[i], to[i], amount[i]
+
+  -- Decide.
+  local seen = record[key[i]]
+  if seen then return first_answer(i, seen) end
+  if payer == a then return answer(SAME_ACCOUNT) end
+  local v = check(a, asset[i], sum)
+  local no, detail = try_refused(i, v)
+  if not no then no, detail = funds_refused(i, v) end
+  if no then return refuse(i, no, detail) end
+
+  -- Apply.
+  move(payer, -sum, 0)
+  move(a, sum, 0)
+  return accept(i, CONFIRMED)
+end

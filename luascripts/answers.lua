@@ -1,0 +1,148 @@
+-- answers: the words in which acts answer, and mark what train.lua shall write at the end. Nothing is written here.
+
+local letter = setmetatable({}, {__index = function(t, n) local c = char(n) t[n] = c return c end})
+
+-- The reply and the outbox entry grow in pieces.
+local out, outs, entry, entries, events, event_bytes = {}, 0, {}, 0, 0, 0
+
+-- What has changed.
+local changed, changes, moved = {}, 0, {}
+local key_writes, key_written = {}, 0
+local res_changed, res_changes, res_moved = {}, 0, {}
+local channel_moved, details_changed = {}, {}
+
+local function put(piece)
+  outs = outs + 1
+  out[outs] = piece
+end
+
+local function answer(status, detail)
+  outs = outs + 1
+  out[outs] = detail and pack('>BI7', status + DETAIL_FOLLOWS, detail) or letter[status]
+end
+
+-- A reservation behind a confirm's, cancel's or look's status: its length, then the record.
+local function put_reservation(r)
+  put(res_status[r] and letter[RESERVATION_SIZE] .. pack_reservation(r) or letter[0])
+end
+
+-- The event of an act that has happened: the next seq, the row as it came, the status.
+local function happen(i, status)
+  seq, events = seq + 1, events + 1
+  local first, last, n = at[i], stop[i], entries
+  event_bytes = event_bytes + last - first + 2
+  entry[n + 1], entry[n + 2] = sub(arg, first, last), letter[status]
+  entries = n + 2
+end
+
+-- The part of a keyed row that a repeat must equal: `to … before ext` (journal.Content).
+local function content(i)
+  local o, p = op[i], at[i]
+  if o <= PAY then return sub(arg, p + 32, p + 56) end
+  if o == RESERVE then return sub(arg, p + 32, p + 60) end
+  if o == CONFIRM then return sub(arg, p + 36, p + 55) end
+  return '' -- a tombstone
+end
+
+-- The first outcome of a key, with the seq that happen has just given.
+local function keep(i, status, detail)
+  local k = key[i]
+  local r = pack('>BBI7I4I7I7', status, op[i], now, epoch, seq, detail) .. content(i)
+  local n = key_written
+  record[k], key_writes[n + 1], key_writes[n + 2] = r, id_of[k], r
+  key_written = n + 2
+end
+
+local function accept(i, status)
+  happen(i, status)
+  keep(i, status, 0)
+  outs = outs + 1
+  out[outs] = letter[status]
+end
+
+-- A refusal of a keyed act. Frozen (semantics section 1): stored under the key and journaled; else the key stays usable.
+local function refuse(i, status, detail)
+  if status >= PAYER_CLOSED and status <= EXCEEDS_TRANSFER and status ~= RESERVATION_NOT_FOUND then
+    happen(i, status)
+    keep(i, status, detail or 0)
+  end
+  answer(status, detail)
+end
+
+-- The first field in which a repeat differs; nil when none does.
+local function differing(o, first, again)
+  if first == again then return nil end
+  if sub(first, 1, 12) ~= sub(again, 1, 12) then return KEY_REUSED_TO end
+  if sub(first, 13, 19) ~= sub(again, 13, 19) then return KEY_REUSED_AMOUNT end
+  if o == CONFIRM then return KEY_REUSED_FINAL end
+  if sub(first, 20, 21) ~= sub(again, 20, 21) then return KEY_REUSED_ASSET end
+  if o == RESERVE and sub(first, 26, 29) ~= sub(again, 26, 29) then return KEY_REUSED_EXPIRES end
+  return KEY_REUSED_REFERENCE
+end
+
+-- A key that has been seen answers its first outcome, word for word (semantics section 2).
+local function first_answer(i, seen)
+  local status, first = byte(seen, 1, 2)
+  if status == TOMBSTONE then return answer(CANCELLED_BEFORE_TRY) end
+  local o = op[i]
+  if first == PAY then first = TRANSFER end
+  if first ~= (o == PAY and TRANSFER or o) then return answer(KEY_REUSED_KIND) end
+  local differs = differing(o, sub(seen, 28), content(i))
+  if differs then return answer(differs) end
+  put(letter[status + REPLAYED] .. sub(seen, 3, 27))
+  if o == CONFIRM and status < KEY_REUSED_KIND then put_reservation(held[i]) end
+end
+
+-- One version of an account.
+local function move(a, sum, aside)
+  available[a], reserved[a], version[a] = available[a] + sum, reserved[a] + aside, version[a] + 1
+  if not moved[a] then
+    changes = changes + 1
+    moved[a], changed[changes] = true, a
+  end
+end
+
+-- What a check of the payee answers.
+local function check(a, kind, sum)
+  local has = available[a]
+  if not has then return PAYEE_NOT_FOUND end
+  if asset_of[a] ~= kind then return ASSET_MISMATCH end
+  local f = flags[a]
+  if has_flag(f, CLOSED) then return PAYEE_CLOSED end
+  if has_flag(f, FROZEN_RECEIVING) then return PAYEE_FROZEN end
+  if sum > AMOUNT_MAX - (has + reserved[a]) then return BALANCE_OVERFLOW end
+  return OK
+end
+
+-- The payee's part in a decision: as its check said elsewhere, or as this partition sees it.
+local function payee_status(i, kind, sum)
+  local a = to[i]
+  if a then return check(a, kind, sum) end
+  return verdict[i]
+end
+
+local function payee_refuses(v) return v == PAYEE_NOT_FOUND or v == PAYEE_CLOSED or v == PAYEE_FROZEN end
+
+-- What stands against a transfer, pay or reserve before its funds are looked at, in the order of semantics section 1.
+local function try_refused(i, v)
+  local payer = account[i]
+  local known = available[payer]
+  if v == ASSET_MISMATCH or (known and asset_of[payer] ~= asset[i]) then return ASSET_MISMATCH end
+  if not known then return PAYER_NOT_FOUND end
+  local f = flags[payer]
+  if has_flag(f, CLOSED) then return PAYER_CLOSED end
+  if has_flag(f, FROZEN_SENDING) then return PAYER_FROZEN end
+  if payee_refuses(v) then return v end
+end
+
+-- What stands against taking the row's amount from its payer, overdraft included.
+local function funds_refused(i, v)
+  local payer, sum = account[i], amount[i]
+  if has_flag(flags[payer], ISSUANCE) then
+    if sum > available[payer] + AMOUNT_MAX then return LIMIT_EXCEEDED, AMOUNT_MAX end
+  else
+    local spendable = available[payer] + overdraft[payer]
+    if sum > spendable then return INSUFFICIENT_FUNDS, lesser(sum - spendable, AMOUNT_MAX) end
+  end
+  if v == BALANCE_OVERFLOW then return BALANCE_OVERFLOW end
+end

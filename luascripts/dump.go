@@ -1,0 +1,151 @@
+package luascripts
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"walletd/journal"
+)
+
+const scanCount = 1000 // fields a reply
+
+// Dump reads the whole shard into Books in memory, by partition; partitions is the number of the whole wallet's. It is not
+// atomic: while trains run, it shows no moment that ever was. A partition of which there are records but no part record
+// has epoch 0 and seq 0.
+func (s *Shard) Dump(ctx context.Context, partitions int) (map[int]*journal.Book, error) {
+	d := dumper{Shard: s, partitions: partitions, books: map[int]*journal.Book{}}
+	parts, err := s.Parts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for p, part := range parts {
+		b := d.book(p)
+		b.Epoch, b.Seq, b.TimeMS = part.Epoch, part.Seq, part.TimeMS
+	}
+	slices, err := s.sliceKeys(ctx)
+	if err != nil {
+		return nil, s.fault("dump", err)
+	}
+	err = d.scan(ctx, accountsKey, d.account)
+	for _, key := range slices {
+		if err == nil {
+			err = d.scan(ctx, key, d.key)
+		}
+	}
+	for key, take := range map[string]func(field, value []byte) error{
+		detailsKey: d.details, reservationsKey: d.reservation, deliveredKey: d.delivered,
+	} {
+		if err == nil {
+			err = d.scan(ctx, key, take)
+		}
+	}
+	return d.books, s.fault("dump", err)
+}
+
+type dumper struct {
+	*Shard
+	partitions int
+	books      map[int]*journal.Book
+}
+
+func (d *dumper) book(partition int) *journal.Book {
+	b := d.books[partition]
+	if b == nil {
+		b = journal.NewBook(partition, d.partitions)
+		d.books[partition] = b
+	}
+	return b
+}
+
+func (d *dumper) scan(ctx context.Context, key string, take func(field, value []byte) error) error {
+	var cursor uint64
+	for {
+		words, next, err := d.client.HScan(ctx, key, cursor, "", scanCount).Result()
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		for i := 0; i+1 < len(words); i += 2 {
+			if err := take([]byte(words[i]), []byte(words[i+1])); err != nil {
+				return fmt.Errorf("%s %x: %w", key, words[i], err)
+			}
+		}
+		if next == 0 {
+			return nil
+		}
+		cursor = next
+	}
+}
+
+func badField(field []byte) error {
+	return fmt.Errorf("%w: field of %d bytes", journal.ErrBadRecord, len(field))
+}
+
+func (d *dumper) owner(field []byte) (journal.Handle, *journal.Book, error) {
+	if len(field) != len(journal.Handle{}) {
+		return journal.Handle{}, nil, badField(field)
+	}
+	h := journal.Handle(field)
+	return h, d.book(h.Partition(d.partitions)), nil
+}
+
+func (d *dumper) home(field []byte) (journal.ID, *journal.Book, error) {
+	if len(field) != len(journal.ID{}) {
+		return journal.ID{}, nil, badField(field)
+	}
+	id := journal.ID(field)
+	return id, d.book(id.Partition(d.partitions)), nil
+}
+
+func (d *dumper) account(field, value []byte) error {
+	h, b, err := d.owner(field)
+	if err != nil {
+		return err
+	}
+	a, err := journal.ParseAccount(value)
+	if err == nil {
+		b.State.SetAccount(h, a)
+	}
+	return err
+}
+
+func (d *dumper) details(field, value []byte) error {
+	h, b, err := d.owner(field)
+	if err == nil {
+		b.State.SetDetails(h, value)
+	}
+	return err
+}
+
+func (d *dumper) key(field, value []byte) error {
+	id, b, err := d.home(field)
+	if err != nil {
+		return err
+	}
+	k, err := journal.ParseKeyRecord(value)
+	if err == nil {
+		b.State.SetKey(id, k)
+	}
+	return err
+}
+
+func (d *dumper) reservation(field, value []byte) error {
+	id, b, err := d.home(field)
+	if err != nil {
+		return err
+	}
+	r, err := journal.ParseReservation(value)
+	if err == nil {
+		b.State.SetReservation(id, r)
+	}
+	return err
+}
+
+func (d *dumper) delivered(field, value []byte) error {
+	if len(field) != 4 || len(value) != 7 {
+		return badField(field)
+	}
+	b := d.book(int(binary.BigEndian.Uint16(field)))
+	b.State.SetDelivered(int(binary.BigEndian.Uint16(field[2:])), u56(value))
+	return nil
+}

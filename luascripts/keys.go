@@ -1,0 +1,24 @@
+package luascripts
+
+import "strconv"
+
+// The keys of a shard (design section 5). They belong to the shard, not to a partition; a field says whose it is.
+const (
+	accountsKey     = "accounts"     // handle 12 → journal.Account
+	detailsKey      = "details"      // handle 12 → created_ms u56, JSON
+	reservationsKey = "reservations" // id 16 → journal.Reservation
+	deliveredKey    = "delivered"    // partition u16, source u16 → seq u56
+	partsKey        = "parts"        // partition u16 → epoch u32, seq u56, time_ms u56; and the two fields below
+	outboxKey       = "outbox"       // a stream with ids 1-0, 2-0, …; field "e" → sections (OutboxEntry)
+
+	counterField = "outbox" // in parts: the number of the last outbox entry, u56
+	loaderField  = "loader" // in parts: who is loading the shard at the moment (Load)
+	entryField   = "e"
+
+	marksChannel = "marks" // pub/sub (PublishMarks)
+)
+
+// keysKey is the hash of a time slice's key records: id 16 → journal.KeyRecord. A slice is dropped by one UNLINK.
+func keysKey(slice int) string { return "keys:" + strconv.Itoa(slice) }
+
+const keysPattern = "keys:*"

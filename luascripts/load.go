@@ -1,0 +1,191 @@
+package luascripts
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"walletd/journal"
+)
+
+// ErrOvertaken: another keeper loads the shard, or a partition is in a higher epoch there.
+var ErrOvertaken = errors.New("overtaken by another loader")
+
+const (
+	loadPairs  = 500 // fields a script call
+	loadWindow = 16  // calls a pipeline
+)
+
+// Load writes the Books' final state into the shard, whose records of those partitions must be gone (Wipe) or older states
+// of the same history: fields are overwritten, never removed. The partitions stop serving at once and serve again, in
+// their Books' epochs, when everything else is there; after an error they do not serve and Load may be repeated.
+// The Books' States must be journal.Memory. ErrOvertaken: see there.
+func (s *Shard) Load(ctx context.Context, books ...*journal.Book) error {
+	l := loader{Shard: s, token: rand.Text()}
+	begin, end := []any{l.token}, []any{l.token}
+	for _, b := range books {
+		name := partitionField(b.Partition)
+		begin = append(begin, string(binary.BigEndian.AppendUint32([]byte(name), b.Epoch)))
+		end = append(end, name, b.AppendPart(nil))
+	}
+	if err := l.check(s.scriptInt(ctx, loadBeginScript, begin...)); err != nil {
+		return s.fault("load", err)
+	}
+	if err := s.client.ScriptLoad(ctx, loadScript.text).Err(); err != nil {
+		return s.fault("load", err)
+	}
+	for _, b := range books {
+		if err := l.book(ctx, b); err != nil {
+			return s.fault("load", fmt.Errorf("partition %d: %w", b.Partition, err))
+		}
+	}
+	if err := l.flush(ctx); err != nil {
+		return s.fault("load", err)
+	}
+	return s.fault("load", l.check(s.scriptInt(ctx, loadEndScript, end...)))
+}
+
+func (s *Shard) scriptInt(ctx context.Context, sc script, args ...any) (int, error) {
+	return s.client.Eval(ctx, sc.text, []string{partsKey}, args...).Int()
+}
+
+// loader collects fields into script calls, and those into pipelines.
+type loader struct {
+	*Shard
+	token string
+	calls []*redis.Cmd
+	pipe  redis.Pipeliner
+}
+
+func (l *loader) check(answer int, err error) error {
+	if err == nil && answer != 1 {
+		return ErrOvertaken
+	}
+	return err
+}
+
+func (l *loader) book(ctx context.Context, b *journal.Book) error {
+	m, ok := b.State.(*journal.Memory)
+	if !ok {
+		return fmt.Errorf("state of type %T", b.State)
+	}
+	var err error
+	write := func(key string, each func(yield func(field, value []byte) bool)) {
+		if err == nil {
+			err = l.fields(ctx, key, each)
+		}
+	}
+	write(accountsKey, func(yield func(f, v []byte) bool) {
+		for h, a := range m.Accounts {
+			if !yield(h[:], a.Append(nil)) {
+				return
+			}
+		}
+	})
+	write(detailsKey, func(yield func(f, v []byte) bool) {
+		for h, d := range m.DetailsOf {
+			if !yield(h[:], d) {
+				return
+			}
+		}
+	})
+	write(keysKey(l.slices[len(l.slices)-1]), func(yield func(f, v []byte) bool) {
+		for id, k := range m.Keys {
+			if !yield(id[:], k.Append(nil)) {
+				return
+			}
+		}
+	})
+	write(reservationsKey, func(yield func(f, v []byte) bool) {
+		for id, r := range m.Reservations {
+			if !yield(id[:], r.Append(nil)) {
+				return
+			}
+		}
+	})
+	write(deliveredKey, func(yield func(f, v []byte) bool) {
+		for source, seq := range m.DeliveredOf {
+			if !yield(channelField(b.Partition, source), appendU56(nil, seq)) {
+				return
+			}
+		}
+	})
+	return err
+}
+
+func channelField(partition, source int) []byte {
+	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, uint16(partition)), uint16(source))
+}
+
+// fields writes a hash's fields, loadPairs a call.
+func (l *loader) fields(ctx context.Context, key string, each func(yield func(field, value []byte) bool)) error {
+	var args []any
+	var err error
+	send := func() bool {
+		if len(args) > 0 {
+			err = l.call(ctx, key, args)
+			args = nil
+		}
+		return err == nil
+	}
+	each(func(field, value []byte) bool {
+		if args == nil {
+			args = append(make([]any, 0, 1+2*loadPairs), l.token)
+		}
+		args = append(args, string(field), value)
+		return len(args) <= 2*loadPairs || send()
+	})
+	send()
+	return err
+}
+
+func (l *loader) call(ctx context.Context, key string, args []any) error {
+	if l.pipe == nil {
+		l.pipe = l.client.Pipeline()
+	}
+	l.calls = append(l.calls, l.pipe.EvalSha(ctx, loadScript.sha, []string{partsKey, key}, args...))
+	if len(l.calls) < loadWindow {
+		return nil
+	}
+	return l.flush(ctx)
+}
+
+func (l *loader) flush(ctx context.Context) error {
+	if len(l.calls) == 0 {
+		return nil
+	}
+	if _, err := l.pipe.Exec(ctx); err != nil {
+		return err
+	}
+	for _, c := range l.calls {
+		if err := l.check(c.Int()); err != nil {
+			return err
+		}
+	}
+	l.calls = l.calls[:0]
+	return nil
+}
+
+// Wipe removes everything that walletd keeps in the shard, in one step, the outbox and its counter included: no partition
+// serves, whoever reads the outbox begins at 0 again, and whoever was loading the shard has lost it.
+func (s *Shard) Wipe(ctx context.Context) error {
+	keys, err := s.sliceKeys(ctx)
+	if err != nil {
+		return s.fault("wipe", err)
+	}
+	keys = append(keys, accountsKey, detailsKey, reservationsKey, deliveredKey, partsKey, outboxKey)
+	return s.fault("wipe", s.client.Unlink(ctx, keys...).Err())
+}
+
+// sliceKeys names the keys hashes that are there.
+func (s *Shard) sliceKeys(ctx context.Context) (keys []string, err error) {
+	scan := s.client.Scan(ctx, 0, keysPattern, 1000).Iterator()
+	for scan.Next(ctx) {
+		keys = append(keys, scan.Val())
+	}
+	return keys, scan.Err()
+}

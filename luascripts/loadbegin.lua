@@ -1,0 +1,16 @@
+-- loadbegin: the partitions stop serving, and whoever else was loading the shard has lost it.
+-- KEYS: parts
+-- ARGV[1]: the loader's token; ARGV[2…]: partition u16, epoch u32
+-- answers 1; 0 when a partition is in a higher epoch here
+
+-- Decide.
+for i = 2, #ARGV do
+  local name, epoch = struct.unpack('>c2I4', ARGV[i])
+  local part = redis.call('HGET', KEYS[1], name)
+  if part and struct.unpack('>I4', part) > epoch then return 0 end
+end
+
+-- Apply.
+for i = 2, #ARGV do redis.call('HDEL', KEYS[1], string.sub(ARGV[i], 1, 2)) end
+redis.call('HSET', KEYS[1], 'loader', ARGV[1])
+return 1

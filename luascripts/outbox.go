@@ -1,0 +1,106 @@
+package luascripts
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"walletd/journal"
+)
+
+// OutboxEntry is what one train left to be journaled. Ids are 1, 2, 3, … for as long as the Redis lives unwiped.
+type OutboxEntry struct {
+	ID       uint64
+	sections []byte
+}
+
+// Happened is a run of events of one partition, contiguous, from one train.
+type Happened struct {
+	Partition int
+	FirstSeq  uint64
+	journal.Block
+}
+
+// LastSeq is the seq of the run's last event.
+func (h Happened) LastSeq() uint64 { return h.FirstSeq + uint64(h.Count) - 1 }
+
+const happenedHeadSize = 2 + 4 + 7 + 7 + 2 + 4
+
+// ErrBadEntry says that bytes are no outbox entry.
+var ErrBadEntry = errors.New("bad outbox entry")
+
+// Each calls fn for every partition in the entry, until it answers an error. The events share memory with the entry.
+func (e OutboxEntry) Each(fn func(Happened) error) error {
+	for b := e.sections; len(b) > 0; {
+		if len(b) < happenedHeadSize {
+			return fmt.Errorf("%w %d: head cut short", ErrBadEntry, e.ID)
+		}
+		h := Happened{Partition: int(binary.BigEndian.Uint16(b)), FirstSeq: u56(b[6:])}
+		h.Epoch, h.TimeMS = binary.BigEndian.Uint32(b[2:]), int64(u56(b[13:]))
+		h.Count = int(binary.BigEndian.Uint16(b[20:]))
+		size := uint64(binary.BigEndian.Uint32(b[22:]))
+		b = b[happenedHeadSize:]
+		if size > uint64(len(b)) || h.Count == 0 || h.FirstSeq == 0 {
+			return fmt.Errorf("%w %d: partition %d: %d events in %d of %d bytes", ErrBadEntry, e.ID, h.Partition, h.Count, size, len(b))
+		}
+		h.Events, b = b[:size:size], b[size:]
+		if err := fn(h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReadOutbox answers up to limit entries behind the id after, in order; none when nothing came within wait, during which it
+// blocks, a context that ends notwithstanding. wait 0 does not block.
+func (s *Shard) ReadOutbox(ctx context.Context, after uint64, limit int, wait time.Duration) ([]OutboxEntry, error) {
+	if wait < time.Millisecond {
+		wait = -1 // to the client 0 means for ever
+	}
+	streams, err := s.client.XRead(ctx, &redis.XReadArgs{
+		Streams: []string{outboxKey, entryID(after)}, Count: int64(limit), Block: wait,
+	}).Result()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, s.fault("read the outbox of", err)
+	}
+	var entries []OutboxEntry
+	for _, stream := range streams {
+		for _, m := range stream.Messages {
+			e, err := parseEntry(m)
+			if err != nil {
+				return nil, s.fault("read the outbox of", err)
+			}
+			entries = append(entries, e)
+		}
+	}
+	return entries, nil
+}
+
+func parseEntry(m redis.XMessage) (OutboxEntry, error) {
+	n, tail, ok := strings.Cut(m.ID, "-")
+	id, err := strconv.ParseUint(n, 10, 64)
+	if err != nil || !ok || tail != "0" {
+		return OutboxEntry{}, fmt.Errorf("%w %q: the id is not n-0", ErrBadEntry, m.ID)
+	}
+	text, ok := m.Values[entryField].(string)
+	if !ok {
+		return OutboxEntry{}, fmt.Errorf("%w %q: no field %s", ErrBadEntry, m.ID, entryField)
+	}
+	return OutboxEntry{ID: id, sections: []byte(text)}, nil
+}
+
+func entryID(n uint64) string { return strconv.FormatUint(n, 10) + "-0" }
+
+// Trim drops the entries up to and including the id: the journal has them.
+func (s *Shard) Trim(ctx context.Context, upTo uint64) error {
+	return s.fault("trim the outbox of", s.client.XTrimMinID(ctx, outboxKey, entryID(upTo+1)).Err())
+}

@@ -1,0 +1,48 @@
+-- reservations: what becomes of a reservation, and of the partition's suspense accounts. Nothing is written here.
+
+local refusal_of = {[CONFIRMED] = ALREADY_CONFIRMED, [CANCELLED] = ALREADY_CANCELLED, [EXPIRED] = RESERVATION_EXPIRED}
+
+local function reservation_changed(r)
+  if not res_moved[r] then
+    res_changes = res_changes + 1
+    res_moved[r], res_changed[res_changes] = true, r
+  end
+end
+
+-- Takes a sum from what remains; the rest is freed unless the reservation stays open. Answers what is no longer reserved,
+-- and journal.ConfirmDetail.
+local function capture(r, sum, final)
+  local left = remaining[r] - sum
+  captured[r] = captured[r] + sum
+  reservation_changed(r)
+  if not final and left > 0 then
+    remaining[r] = left
+    return sum, left
+  end
+  remaining[r], res_status[r] = 0, CONFIRMED
+  return sum + left, captured[r]
+end
+
+-- Ends an open reservation as cancelled or expired: what remains goes back to its payer.
+local function release(i, r, status)
+  local rest = remaining[r]
+  happen(i, status)
+  move(res_payer[r], rest, -rest)
+  remaining[r], res_status[r] = 0, status
+  reservation_changed(r)
+end
+
+-- The section's suspense account of an asset (design section 6): 8 bytes "suspense", partition, asset.
+local function spare_named(kind)
+  local a = spare[kind]
+  if not a then
+    a = account_named('suspense' .. partition .. pack('>H', kind))
+    spare[kind], spare_asset[a] = a, kind
+  end
+  return a
+end
+
+local function open_spare(a)
+  available[a], reserved[a], flags[a], version[a], status_seq[a], overdraft[a] = 0, 0, 0, 0, 0, 0
+  asset_of[a] = spare_asset[a]
+end

@@ -1,0 +1,50 @@
+package luascripts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// ErrSettings says that a Redis is set up so that money could be lost, or every act would be slow.
+var ErrSettings = errors.New("unfit settings")
+
+// CheckSettings reads the settings that a shard depends on and names every one that is wrong, with the fix (ErrSettings).
+func (s *Shard) CheckSettings(ctx context.Context) error {
+	info, err := s.client.Info(ctx, "server").Result()
+	if err != nil {
+		return s.fault("check the settings of", err)
+	}
+	errs := []error{checkVersion(info)}
+	for _, want := range []struct{ name, value, why string }{
+		{"maxmemory-policy", "noeviction", "an evicted account is lost money"},
+		{"hash-max-listpack-entries", "0", "a small hash is scanned from end to end by every act"},
+	} {
+		got, err := s.client.ConfigGet(ctx, want.name).Result()
+		if err != nil {
+			return s.fault("check the settings of", err)
+		}
+		if got[want.name] != want.value {
+			errs = append(errs, fmt.Errorf("%w: %s is %q, must be %q (%s): CONFIG SET %s %s, and the same in redis.conf",
+				ErrSettings, want.name, got[want.name], want.value, want.why, want.name, want.value))
+		}
+	}
+	return s.fault("check the settings of", errors.Join(errs...))
+}
+
+func checkVersion(info string) error {
+	for line := range strings.Lines(info) {
+		version, ok := strings.CutPrefix(strings.TrimSpace(line), "redis_version:")
+		if !ok {
+			continue
+		}
+		major, _, _ := strings.Cut(version, ".")
+		if n, err := strconv.Atoi(major); err != nil || n < 7 {
+			return fmt.Errorf("%w: Redis %s, must be 7.0 or newer (scripts with flags): upgrade it", ErrSettings, version)
+		}
+		return nil
+	}
+	return fmt.Errorf("%w: the server does not tell its version", ErrSettings)
+}

@@ -1,0 +1,194 @@
+package luascripts
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Config says where a shard is and how long it may take. Zero durations get the defaults named here.
+type Config struct {
+	Addr     string // host:port
+	Username string // "" = the default user
+	Password string // "" = none
+
+	DialTimeout  time.Duration // 1 s
+	ReadTimeout  time.Duration // 2 s: a train's answer; after that its outcome is unknown
+	WriteTimeout time.Duration // 2 s
+	PoolTimeout  time.Duration // 1 s: the wait for a free connection
+	PoolSize     int           // 64 connections at most; they are made when needed
+}
+
+func (c Config) withDefaults() Config {
+	orElse := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	orElse(&c.DialTimeout, time.Second)
+	orElse(&c.ReadTimeout, 2*time.Second)
+	orElse(&c.WriteTimeout, 2*time.Second)
+	orElse(&c.PoolTimeout, time.Second)
+	if c.PoolSize == 0 {
+		c.PoolSize = 64
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	var errs []error
+	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
+		errs = append(errs, fmt.Errorf("addr %q: %w", c.Addr, err))
+	}
+	for _, d := range []time.Duration{c.DialTimeout, c.ReadTimeout, c.WriteTimeout, c.PoolTimeout} {
+		if d < 0 {
+			errs = append(errs, fmt.Errorf("timeout %v is negative", d))
+		}
+	}
+	if c.PoolSize < 0 {
+		errs = append(errs, fmt.Errorf("pool size %d is negative", c.PoolSize))
+	}
+	return errors.Join(errs...)
+}
+
+// Shard is one Redis primary. Its methods may be called from several goroutines; each call answers or fails on its own.
+type Shard struct {
+	addr   string
+	client *redis.Client
+	slices []int // live time slices of keys; the last is written to
+	keys   []any // KEYS of a train
+}
+
+// Open makes a shard's client. It does not connect: Ping does. A shard belongs to one epoch of the map: when the map names
+// another address, open another and close this one.
+func Open(c Config) (*Shard, error) {
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("open shard: %w", err)
+	}
+	c = c.withDefaults()
+	s := &Shard{addr: c.Addr, slices: []int{0}, client: redis.NewClient(&redis.Options{
+		Addr:     c.Addr,
+		Username: c.Username,
+		Password: c.Password,
+		Protocol: 2, // packed strings need nothing of RESP3
+
+		MaxRetries:            -1,   // a repeat after a lost reply would run twice; repeats are the caller's, by key
+		ContextTimeoutEnabled: true, // otherwise a deadline is ignored once the command is written
+		DialTimeout:           c.DialTimeout,
+		DialerRetries:         1, // the caller knows better when to try again
+		ReadTimeout:           c.ReadTimeout,
+		WriteTimeout:          c.WriteTimeout,
+		PoolTimeout:           c.PoolTimeout,
+		PoolSize:              c.PoolSize,
+		MaxActiveConns:        c.PoolSize,
+		PipelinePoolSize:      -1, // pipelines are rare (Load): they share the pool
+		ReadBufferSize:        64 << 10,
+		WriteBufferSize:       64 << 10, // a train of 256 rows in one write
+
+		DisableIdentity:          true, // no CLIENT SETINFO: one round trip less a connection
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})}
+	s.nameKeys()
+	return s, nil
+}
+
+func (s *Shard) nameKeys() {
+	s.keys = []any{accountsKey, detailsKey, reservationsKey, deliveredKey, partsKey, outboxKey}
+	for _, slice := range s.slices {
+		s.keys = append(s.keys, keysKey(slice))
+	}
+}
+
+// Addr is where the shard is, host:port.
+func (s *Shard) Addr() string { return s.addr }
+
+// Close closes the connections. Calls under way fail.
+func (s *Shard) Close() error { return s.client.Close() }
+
+// Ping asks whether the shard answers.
+func (s *Shard) Ping(ctx context.Context) error {
+	return s.fault("ping", s.client.Ping(ctx).Err())
+}
+
+// fault wraps an error of a call that changes nothing, or that may be repeated.
+func (s *Shard) fault(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s shard %s: %w", doing, s.addr, err)
+}
+
+// script is Lua that the shard keeps by its SHA-1.
+type script struct{ text, sha string }
+
+func newScript(text string) script {
+	sum := sha1.Sum([]byte(text))
+	return script{text, hex.EncodeToString(sum[:])}
+}
+
+// shebang: out-of-memory, read-only and no-replicas refuse the whole script before it starts.
+var (
+	trainFiles      = []string{"state.lua", "answers.lua", "reservations.lua", "acts/*.lua", "train.lua"}
+	trainScript     = newScript(assemble("#!lua", trainFiles...))
+	releaseScript   = newScript(assemble("#!lua flags=allow-oom", trainFiles...))
+	fenceScript     = newScript(assemble("#!lua flags=allow-oom", "fence.lua"))
+	loadScript      = newScript(assemble("#!lua", "load.lua"))
+	loadBeginScript = newScript(assemble("#!lua flags=allow-oom", "loadbegin.lua"))
+	loadEndScript   = newScript(assemble("#!lua flags=allow-oom", "loadend.lua"))
+)
+
+// Run sends the train and answers its outcomes, which share memory with it. ctx bounds the wait.
+//
+// Errors: those for which NothingMoved holds; ErrUnknown. A train that Releases runs on a Redis that is full, too.
+func (s *Shard) Run(ctx context.Context, t *Train) (Reply, error) {
+	err := s.run(ctx, t, trainScript)
+	if errors.Is(err, ErrOutOfMemory) && t.Releases() {
+		err = s.run(ctx, t, releaseScript)
+	}
+	if err != nil {
+		return Reply{}, fmt.Errorf("run train of %d acts on shard %s: %w", t.acts, s.addr, err)
+	}
+	return newReply(t), nil
+}
+
+func (s *Shard) run(ctx context.Context, t *Train, sc script) error {
+	err := s.evalsha(ctx, t, sc)
+	if !errors.Is(err, redis.ErrNoScript) && !redis.HasErrorPrefix(err, "NOSCRIPT") {
+		return err
+	}
+	if err := s.client.ScriptLoad(ctx, sc.text).Err(); err != nil { // restarted, failed over, or new: it did not run
+		return fmt.Errorf("%w: load script: %w", ErrNotSent, err)
+	}
+	return s.evalsha(ctx, t, sc)
+}
+
+func (s *Shard) evalsha(ctx context.Context, t *Train, sc script) error {
+	t.sent = false
+	args := append(t.words[:0], "evalsha", sc.sha, len(s.keys))
+	args = append(append(args, s.keys...), t)
+	t.words = args
+	cmd := redis.NewCmd(ctx, args...)
+	_ = s.client.Process(ctx, cmd)
+	text, err := cmd.Text()
+	if err != nil {
+		return translate(err, t.sent)
+	}
+	t.reply = append(t.reply[:0], text...)
+	return nil
+}
+
+// runScript runs one of the keeper's scripts, which may all be repeated, and answers its packed string.
+func (s *Shard) runScript(ctx context.Context, sc script, keys []string, arg any) (string, error) {
+	text, err := s.client.EvalSha(ctx, sc.sha, keys, arg).Text()
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		text, err = s.client.Eval(ctx, sc.text, keys, arg).Text()
+	}
+	return text, err
+}

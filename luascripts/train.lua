@@ -1,0 +1,173 @@
+-- train: everything that waits for this shard in one call: read once, decide every row in order, write once.
+-- KEYS: accounts, details, reservations, delivered, parts, outbox, then the keys hash of each live time slice (written: the last)
+-- ARGV[1]: version u8, slices u8, then sections: partition u16, epoch u32, rows u16, bytes u32, rows (journal.Row)
+-- answers per section: status u8, epoch u32, base seq u56, time_ms u56, then each row's outcome (reply.go);
+--   a section whose partition does not serve the caller has no outcomes
+-- appends to the outbox, if anything happened: sections of partition u16, epoch u32, first seq u56, time_ms u56, events u16,
+--   bytes u32, events × (row, status u8)
+
+local sections, of_partition, of_epoch, first_row, last_row, state_of = 0, {}, {}, {}, {}, {}
+local part_epoch, part_seq, part_ms, part_moved = {}, {}, {}, {}
+
+-- Redis takes a call's words from Lua's stack, which holds 8,000.
+local function load(hash, fields)
+  local n = #fields
+  if n <= FIELDS_MAX then return n > 0 and call('HMGET', hash, spread(fields)) or {} end
+  local values = {}
+  for i = 1, n, FIELDS_MAX do
+    local some = call('HMGET', hash, spread(fields, i, math.min(i + FIELDS_MAX - 1, n)))
+    for j = 1, #some do values[i + j - 1] = some[j] end
+  end
+  return values
+end
+
+local function store(hash, words)
+  local n = #words
+  for i = 1, n, FIELDS_MAX do
+    call('HSET', hash, spread(words, i, math.min(i + FIELDS_MAX - 1, n)))
+  end
+end
+
+-- Read once: the partitions first, because rows of one that does not serve the caller are not looked at.
+local version_of_train, slices, here = byte(arg, 1, 2)
+if version_of_train ~= TRAIN_VERSION or slices ~= #KEYS - 6 then error('a train of another build') end
+
+local starts, fields, p = {}, {'outbox'}, 3
+while p <= #arg do
+  local name, e, rows, bytes = read('>c2I4HI4', arg, p)
+  sections = sections + 1
+  of_partition[sections], of_epoch[sections] = name, e
+  first_row[sections], last_row[sections], starts[sections] = 1, rows, p + 12
+  fields[sections + 1] = name
+  p = p + 12 + bytes
+end
+local parts = load(KEYS[5], fields)
+
+local n = 0
+for s = 1, sections do
+  local part, name = parts[s + 1], of_partition[s]
+  state_of[s] = not part and UNINITIALISED or OK
+  if part then
+    part_epoch[name], part_seq[name], part_ms[name] = read('>I4I7I7', part)
+    if part_epoch[name] ~= of_epoch[s] then state_of[s] = STALE_EPOCH end
+  end
+  if state_of[s] == OK then
+    local first, last = n + 1, n + last_row[s]
+    first_row[s], last_row[s], partition, spare = first, last, name, {}
+    p = starts[s]
+    for i = first, last do
+      local high, low, o = byte(arg, p, p + 2)
+      local need = needs[o]
+      at[i], op[i] = p, o
+      stop[i] = p + 256 * high + low - 1
+      if need then need(i, p) end
+      p = stop[i] + 1
+    end
+    n = last
+  end
+end
+if n + legs > ACTS_MAX * 2 then error('a train of too many acts') end
+
+local values = load(KEYS[3], res_id)
+for r = 1, reservations do
+  local v, payer = values[r], nil
+  res_status[r] = false
+  if v then
+    res_status[r], payer, res_to[r], res_amount[r], remaining[r], captured[r], res_asset[r], created_ms[r], expires_ms[r] =
+      read('>Bc12c12I7I7I7HI7I7', v)
+    res_payer[r] = account_named(payer)
+  end
+end
+
+values = load(KEYS[1], handle)
+for a = 1, accounts do
+  local v = values[a]
+  available[a] = false
+  if v then
+    available[a], reserved[a], flags[a], version[a], status_seq[a], asset_of[a], overdraft[a] = read('>i8I7BI6I6HI7', v)
+  end
+end
+
+if next(details_named) then
+  local owners, names = {}, {}
+  for a in pairs(details_named) do owners[#owners + 1], names[#names + 1] = a, handle[a] end
+  values = load(KEYS[2], names)
+  for j = 1, #owners do details[owners[j]] = values[j] end
+end
+
+record = load(KEYS[#KEYS], id_of)
+for s = #KEYS - 1, 7, -1 do
+  local missing, ids = {}, {}
+  for k = 1, keys do
+    if not record[k] then missing[#missing + 1], ids[#ids + 1] = k, id_of[k] end
+  end
+  values = load(KEYS[s], ids)
+  for j = 1, #ids do record[missing[j]] = values[j] end
+end
+
+values = load(KEYS[4], channel_field)
+for d = 1, channels do delivered[d] = values[d] and read('>I7', values[d]) or 0 end
+
+local time = call('TIME')
+local clock = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- Decide every row in order.
+for s = 1, sections do
+  partition = of_partition[s]
+  epoch, seq, now = part_epoch[partition] or 0, part_seq[partition] or 0, math.max(clock, part_ms[partition] or 0)
+  put(pack('>BI4I7I7', state_of[s], epoch, seq, now))
+  if state_of[s] == OK then
+    local base = seq
+    entries = entries + 1
+    here, events, event_bytes = entries, 0, 0
+    entry[here] = ''
+    for i = first_row[s], last_row[s] do
+      local act = acts[op[i]]
+      if act then act(i) else answer(MALFORMED) end
+    end
+    if events > 0 then
+      entry[here] = partition .. pack('>I4I7I7HI4', epoch, base + 1, now, events, event_bytes)
+      part_seq[partition], part_ms[partition], part_moved[partition] = seq, now, true
+    end
+  end
+end
+
+-- Write once. From here on nothing is refused and nothing can fail.
+local words, w = {}, 0
+for c = 1, changes do
+  local a = changed[c]
+  words[w + 1], words[w + 2] = handle[a],
+    pack('>i8I7BI6I6HI7', available[a], reserved[a], flags[a], version[a], status_seq[a], asset_of[a], overdraft[a])
+  w = w + 2
+end
+store(KEYS[1], words)
+store(KEYS[#KEYS], key_writes)
+
+if res_changes > 0 then
+  words = {}
+  for c = 1, res_changes do
+    local r = res_changed[c]
+    words[2 * c - 1], words[2 * c] = res_id[r], pack_reservation(r)
+  end
+  store(KEYS[3], words)
+end
+
+words = {}
+for a in pairs(details_changed) do words[#words + 1], words[#words + 2] = handle[a], details[a] end
+store(KEYS[2], words)
+
+words = {}
+for d in pairs(channel_moved) do words[#words + 1], words[#words + 2] = channel_field[d], pack('>I7', delivered[d]) end
+store(KEYS[4], words)
+
+if next(part_moved) then
+  local id = (parts[1] and read('>I7', parts[1]) or 0) + 1
+  words = {'outbox', pack('>I7', id)}
+  for name in pairs(part_moved) do
+    words[#words + 1], words[#words + 2] = name, pack('>I4I7I7', part_epoch[name], part_seq[name], part_ms[name])
+  end
+  store(KEYS[5], words)
+  call('XADD', KEYS[6], string.format('%.0f-0', id), 'e', concat(entry))
+end
+
+return concat(out)
