@@ -58,7 +58,7 @@ const TokenMax = 16 << 10
 const channelPrefix = "account:"
 
 // itemsKeep bounds the items that a Message keeps for the next batch: a Message lives as long as its connection.
-const itemsKeep = 64
+const itemsKeep = 128
 
 // Message is one command of a session, made once per connection and filled by ParseMessage again and again: its texts
 // are valid until the next call. Only the part that belongs to Command is set.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -46,7 +47,10 @@ func (s *scanner) bad(why string) {
 // fail records a fault in a field; the first in the document stands.
 func (s *scanner) fail(code, field, detail string) {
 	if s.fault == nil {
-		s.fault = &Fault{code, s.path + field, detail}
+		if s.path != "" {
+			field = strings.TrimSuffix(s.path+field, ".")
+		}
+		s.fault = &Fault{code, field, detail}
 	}
 }
 
