@@ -55,7 +55,8 @@ func TestZooKeeperKeepsItsDataOverARestart(t *testing.T) {
 		t.Errorf("its mode is %q", mode)
 	}
 	conn := connect(t, s.Addr)
-	if _, err := conn.Create("/kept", []byte("v"), 0, zk.WorldACL(zk.PermAll)); err != nil {
+	node := "/kept-" + kafkaID() // the shared server outlives this test
+	if _, err := conn.Create(node, []byte("v"), 0, zk.WorldACL(zk.PermAll)); err != nil {
 		t.Fatal(err)
 	}
 	s.Kill()
@@ -65,11 +66,11 @@ func TestZooKeeperKeepsItsDataOverARestart(t *testing.T) {
 	var got []byte
 	eventually(t, "the client has its node again", func() bool {
 		var err error
-		got, _, err = conn.Get("/kept")
+		got, _, err = conn.Get(node)
 		return err == nil
 	})
 	if string(got) != "v" {
-		t.Errorf("/kept is %q", got)
+		t.Errorf("%s is %q", node, got)
 	}
 }
 

@@ -1,0 +1,60 @@
+package faultproxy
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"syscall"
+)
+
+// heldPort is a port of 127.0.0.1 that stays ours while nobody listens on it: a second
+// socket is bound to it and never listens. Without it another process could take the port
+// while connections are refused.
+type heldPort struct {
+	addr string
+	once sync.Once
+	fd   int
+}
+
+func holdPort() (*heldPort, error) {
+	syscall.ForkLock.RLock()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fd)
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, fmt.Errorf("hold a port: %w", err)
+	}
+	h := &heldPort{fd: fd}
+	port, err := bindAny(fd)
+	if err != nil {
+		h.release()
+		return nil, fmt.Errorf("hold a port: %w", err)
+	}
+	h.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	return h, nil
+}
+
+// bindAny binds fd to a free port. SO_REUSEADDR, which net.Listen sets as well, lets the
+// listener bind beside a socket that does not listen.
+func bindAny(fd int) (port int, err error) {
+	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
+		return 0, err
+	}
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		return 0, err
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		return 0, err
+	}
+	in4, ok := name.(*syscall.SockaddrInet4)
+	if !ok {
+		return 0, fmt.Errorf("bound to a %T", name)
+	}
+	return in4.Port, nil
+}
+
+func (h *heldPort) release() { h.once.Do(func() { _ = syscall.Close(h.fd) }) }
