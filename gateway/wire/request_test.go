@@ -247,6 +247,7 @@ var requests = []struct{ door, body, header, answer string }{
 	{"patch", ``, "", "malformed"},
 	{"patch", `{"frozen":{"sending":true}}`, "", "fine"},
 	{"patch", `{"frozen":{}}`, "", "fine"},
+	{"patch", `{"frozen":{},"bogus":1}`, "", "unknown_field bogus"},
 	{"patch", `{"frozen":true}`, "", "malformed frozen"},
 	{"patch", `{"frozen":null}`, "", "malformed frozen"},
 	{"patch", `{"frozen":{"sending":"yes"}}`, "", "malformed frozen.sending"},
