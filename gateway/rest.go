@@ -102,8 +102,9 @@ func faulty(f *wire.Fault) *wire.Problem {
 	return &p
 }
 
-// versionJSON is what GET /version answers.
-func versionJSON(partitions int) []byte {
+// versionJSON is what GET /version answers: the build, and what a client must know to compute ids' partitions and to
+// read and write amounts.
+func versionJSON(partitions int, assets journal.Assets) []byte {
 	version, revision := "(devel)", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = info.Main.Version
@@ -116,5 +117,13 @@ func versionJSON(partitions int) []byte {
 	b := wire.AppendString([]byte(`{"version":`), version)
 	b = wire.AppendString(append(b, `,"revision":`...), revision)
 	b = strconv.AppendInt(append(b, `,"partitions":`...), int64(partitions), 10)
-	return append(b, '}')
+	for i, a := range assets {
+		sep := `,{"code":`
+		if i == 0 {
+			sep = `,"assets":[{"code":`
+		}
+		b = wire.AppendString(append(b, sep...), a.Code)
+		b = append(strconv.AppendInt(append(b, `,"exponent":`...), int64(a.Exponent), 10), '}')
+	}
+	return append(b, ']', '}')
 }

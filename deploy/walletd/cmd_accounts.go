@@ -1,0 +1,347 @@
+package walletd
+
+import (
+	"encoding/csv"
+	"fmt"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"walletd/gateway/client"
+	"walletd/journal"
+)
+
+func (a *app) accountCmd() *cobra.Command {
+	cmd := &cobra.Command{Use: "account", Short: "open, read and change accounts"}
+	cmd.AddCommand(a.accountCreateCmd(), a.accountShowCmd(), a.accountSetCmd())
+	return cmd
+}
+
+func (a *app) accountCreateCmd() *cobra.Command {
+	var q client.AccountCreate
+	var limit string
+	var metadata map[string]string
+	cmd := &cobra.Command{
+		Use: "create ID --asset CODE", Short: "open an account; the same again answers the account that is there", Args: args(0, 1),
+		Example: "  walletd account create alice --asset USD",
+		RunE: func(cmd *cobra.Command, given []string) error {
+			w, err := a.dial(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer w.Close()
+			if len(given) == 1 {
+				q.ID = given[0]
+			}
+			if limit != "" {
+				if q.OverdraftLimit, err = w.amount(limit, q.Asset); err != nil {
+					return err
+				}
+			}
+			q.Metadata = metadata
+			v, err := w.CreateAccount(cmd.Context(), q)
+			if err != nil {
+				return err
+			}
+			return w.showAccount(&v)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&q.Asset, "asset", "", "currency code: USD")
+	f.StringVar(&q.Owner, "owner", "", "whose it is, free text")
+	f.BoolVar(&q.Issuance, "issuance", false, "money enters and leaves the system here: it may go negative")
+	f.StringVar(&limit, "overdraft-limit", "", "how far it may go negative: 100.00")
+	f.StringToStringVar(&metadata, "metadata", nil, "key=value, several times")
+	return cmd
+}
+
+func (w *wallet) showAccount(v *client.Account) error {
+	status := v.Status
+	if v.Frozen.Sending {
+		status += ", frozen sending"
+	}
+	if v.Frozen.Receiving {
+		status += ", frozen receiving"
+	}
+	if v.Issuance {
+		status += ", issuance"
+	}
+	limit := ""
+	if v.OverdraftLimit > 0 {
+		limit = w.money(v.OverdraftLimit, v.Asset)
+	}
+	return w.a.show(v, [2]string{"account", v.ID}, [2]string{"available", w.money(v.Available, v.Asset)}, [2]string{"reserved", w.money(v.Reserved, v.Asset)},
+		[2]string{"status", status}, [2]string{"owner", v.Owner}, [2]string{"overdraft limit", limit},
+		[2]string{"version", strconv.FormatUint(v.Version, 10)}, [2]string{"created at", v.CreatedAt.Format(time.RFC3339)})
+}
+
+func (a *app) accountShowCmd() *cobra.Command {
+	var at string
+	cmd := &cobra.Command{
+		Use: "show ID", Short: "read an account; --at: its balance as it was then", Args: args(1, 1),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			if at != "" {
+				return a.balance(cmd, given[0], at)
+			}
+			w, err := a.dial(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer w.Close()
+			v, err := w.Account(cmd.Context(), given[0])
+			if err != nil {
+				return err
+			}
+			return w.showAccount(&v)
+		},
+	}
+	cmd.Flags().StringVar(&at, "at", "", "a time: 2026-11-20T00:00:00Z, or a date")
+	return cmd
+}
+
+func (a *app) accountSetCmd() *cobra.Command {
+	var freeze, thaw []string
+	var closes, opens bool
+	var limit string
+	var version uint64
+	cmd := &cobra.Command{
+		Use: "set ID", Short: "freeze, thaw, close, reopen an account, or change its overdraft limit", Args: args(1, 1),
+		Example: "  walletd account set alice --freeze sending\n  walletd account set alice --close",
+		RunE: func(cmd *cobra.Command, given []string) error {
+			w, err := a.dial(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer w.Close()
+			var p client.AccountPatch
+			if p.Frozen, err = frozenPatch(freeze, thaw); err != nil {
+				return err
+			}
+			if closes {
+				p.Status = "closed"
+			}
+			if opens {
+				p.Status = "open"
+			}
+			if limit != "" {
+				v, err := w.Account(cmd.Context(), given[0])
+				if err != nil {
+					return err
+				}
+				amount := journal.Amount(0)
+				if strings.Trim(limit, "0.") != "" {
+					if amount, err = w.amount(limit, v.Asset); err != nil {
+						return err
+					}
+				}
+				p.OverdraftLimit = &amount
+			}
+			v, err := w.PatchAccount(cmd.Context(), given[0], p, version)
+			if err != nil {
+				return err
+			}
+			return w.showAccount(&v)
+		},
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&freeze, "freeze", nil, "sending, receiving")
+	f.StringSliceVar(&thaw, "thaw", nil, "sending, receiving")
+	f.BoolVar(&closes, "close", false, "close it (only with nothing on it)")
+	f.BoolVar(&opens, "reopen", false, "open it again")
+	f.StringVar(&limit, "overdraft-limit", "", "how far it may go negative: 100.00")
+	f.Uint64Var(&version, "if-version", 0, "only if the account has this version")
+	cmd.MarkFlagsMutuallyExclusive("close", "reopen")
+	cmd.MarkFlagsOneRequired("freeze", "thaw", "close", "reopen", "overdraft-limit")
+	return cmd
+}
+
+func frozenPatch(freeze, thaw []string) (*client.FrozenPatch, error) {
+	if len(freeze)+len(thaw) == 0 {
+		return nil, nil
+	}
+	p := &client.FrozenPatch{}
+	for _, side := range [...]struct {
+		names []string
+		value bool
+	}{{freeze, true}, {thaw, false}} {
+		for _, name := range side.names {
+			switch name {
+			case "sending":
+				p.Sending = &side.value
+			case "receiving":
+				p.Receiving = &side.value
+			default:
+				return nil, exit(exitUsage, "%q cannot be frozen; sending or receiving can", name)
+			}
+		}
+	}
+	return p, nil
+}
+
+func (a *app) balanceCmd() *cobra.Command {
+	var at string
+	var watch bool
+	cmd := &cobra.Command{
+		Use: "balance ID", Short: "an account's balance, strong; --at: as it was then", Args: args(1, 1),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			if !watch {
+				return a.balance(cmd, given[0], at)
+			}
+			return a.watchBalance(cmd, given[0])
+		},
+	}
+	cmd.Flags().StringVar(&at, "at", "", "a time: 2026-11-20T00:00:00Z, or a date")
+	cmd.Flags().BoolVar(&watch, "watch", false, "print it again whenever it changes, until Ctrl-C")
+	return cmd
+}
+
+func (a *app) balance(cmd *cobra.Command, id, at string) error {
+	w, err := a.dial(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	var v client.Balance
+	if at == "" {
+		v, err = w.Balance(cmd.Context(), id)
+	} else {
+		when, perr := parseTime(at)
+		if perr != nil {
+			return perr
+		}
+		v, err = w.BalanceAt(cmd.Context(), id, when)
+	}
+	if err != nil {
+		return err
+	}
+	return w.showBalance(&v)
+}
+
+func (w *wallet) showBalance(v *client.Balance) error {
+	return w.a.show(v, [2]string{"account", v.Account}, [2]string{"available", w.money(v.Available, v.Asset)}, [2]string{"reserved", w.money(v.Reserved, v.Asset)},
+		[2]string{"version", strconv.FormatUint(v.Version, 10)}, [2]string{"position", v.Position.String()})
+}
+
+func parseTime(text string) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04Z07:00", time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, exit(exitUsage, "%q is no time; write 2026-11-20T00:00:00Z or 2026-11-20", text)
+}
+
+// watchBalance reads once a second: pushes come with subscriptions.
+func (a *app) watchBalance(cmd *cobra.Command, id string) error {
+	w, err := a.dial(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	var last uint64
+	for {
+		v, err := w.Balance(cmd.Context(), id)
+		if cmd.Context().Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if v.Version != last {
+			last = v.Version
+			if err := w.showBalance(&v); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-cmd.Context().Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (a *app) entriesCmd() *cobra.Command {
+	var q client.EntriesQuery
+	var from, to string
+	cmd := &cobra.Command{
+		Use: "entries ID", Short: "an account's statement, newest first", Args: args(1, 1),
+		Example: "  walletd entries alice -o csv > statement.csv",
+		RunE: func(cmd *cobra.Command, given []string) error {
+			w, err := a.dial(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer w.Close()
+			for _, t := range []struct {
+				text string
+				at   *time.Time
+			}{{from, &q.From}, {to, &q.To}} {
+				if t.text != "" {
+					if *t.at, err = parseTime(t.text); err != nil {
+						return err
+					}
+				}
+			}
+			list, err := w.Entries(cmd.Context(), given[0], q)
+			if err != nil {
+				return err
+			}
+			if a.output == "table" { // decimals need the asset's exponent
+				v, err := w.Balance(cmd.Context(), given[0])
+				if err != nil {
+					return err
+				}
+				w.asset = v.Asset
+			}
+			if err := w.showEntries(given[0], &list); err != nil {
+				return err
+			}
+			if list.HasMore && a.output != "json" {
+				fmt.Fprintf(a.err, "there is more: --cursor %s\n", list.NextCursor)
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&q.Cursor, "cursor", "", "of the page before")
+	f.IntVar(&q.Limit, "limit", 0, "entries a page, 1 to 1000")
+	f.StringVar(&from, "from", "", "not before this time")
+	f.StringVar(&to, "to", "", "before this time")
+	f.StringVar(&q.Direction, "direction", "", "debit or credit")
+	return cmd
+}
+
+func (w *wallet) showEntries(account string, list *client.List[client.Entry]) error {
+	if w.a.output == "json" {
+		return w.a.show(map[string]any{"object": "list", "data": list.Data, "has_more": list.HasMore, "next_cursor": list.NextCursor})
+	}
+	head := []string{"version", "kind", "direction", "amount", "available_after", "reserved_after", "counterparty", "transfer", "created_at"}
+	row := func(e *client.Entry, money func(journal.Amount) string) []string {
+		id := e.Transfer
+		if id == "" {
+			id = e.Reservation
+		}
+		return []string{strconv.FormatUint(e.Version, 10), e.Kind, e.Direction, money(e.Amount), money(e.AvailableAfter), money(e.ReservedAfter), e.Counterparty, id,
+			e.CreatedAt.Format("2006-01-02T15:04:05.000Z")}
+	}
+	if w.a.output == "csv" {
+		out := csv.NewWriter(w.a.out)
+		_ = out.Write(append([]string{"account"}, head...))
+		for i := range list.Data {
+			_ = out.Write(append([]string{account}, row(&list.Data[i], func(m journal.Amount) string { return strconv.FormatInt(int64(m), 10) })...))
+		}
+		out.Flush()
+		return out.Error()
+	}
+	out := tabwriter.NewWriter(w.a.out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(out, strings.Join(head, "\t"))
+	asset := w.asset
+	for i := range list.Data {
+		fmt.Fprintln(out, strings.Join(row(&list.Data[i], func(m journal.Amount) string { return w.money(m, asset) }), "\t"))
+	}
+	return out.Flush()
+}

@@ -1,0 +1,98 @@
+package walletd
+
+import (
+	"context"
+	"errors"
+
+	"walletd/gateway"
+	"walletd/gateway/wire"
+	"walletd/journal"
+	"walletd/projector/view"
+)
+
+// projection hands the read models to the gateway, in the gateway's words.
+type projection struct {
+	view   *view.View
+	assets journal.Assets
+	lag    func(partition int) uint64
+}
+
+var _ gateway.Projection = (*projection)(nil)
+
+func (p *projection) Wait(ctx context.Context, at journal.Position) error {
+	return p.view.WaitFor(ctx, at)
+}
+
+func (p *projection) Lag(partition int) uint64 { return p.lag(partition) }
+
+func (p *projection) Transfer(_ context.Context, id journal.ID) (reply wire.TransferReply, at journal.Position, ok bool, err error) {
+	t, ok, err := p.view.TransferWithLegs(id)
+	if err != nil || !ok || (t.Of != journal.OpTransfer && t.Of != journal.OpPay) {
+		return reply, at, false, err
+	}
+	reply = wire.TransferReply{ID: t.ID, Key: t.Key, From: t.PayerID, To: t.PayeeID, Amount: t.Amount, Asset: p.assets.Code(t.Asset),
+		Reference: t.Reference, Status: "confirmed", Position: t.Event, CreatedMS: t.TimeMS}
+	if !t.Status.Accepted() {
+		reply.Status, reply.Code, reply.Side = "refused", t.Status.Code(), t.Status.Side()
+	}
+	for _, l := range t.Legs {
+		reply.Legs = append(reply.Legs, wire.LegReply{Account: l.AccountID, Direction: string(l.Direction), Amount: l.Amount, Partition: l.Partition, Phase: string(l.Phase)})
+	}
+	return reply, t.Position, true, nil
+}
+
+func (p *projection) Entries(_ context.Context, account string, q gateway.EntriesQuery) ([]wire.EntryReply, string, journal.Position, bool, error) {
+	page, ok, err := p.view.Entries(journal.HandleOf(account), view.EntriesOptions{Cursor: q.Cursor, Limit: q.Limit, FromMS: q.FromMS, ToMS: q.ToMS, Direction: view.Direction(q.Direction)})
+	if err != nil || !ok {
+		return nil, "", journal.Position{}, false, translate(err)
+	}
+	items := make([]wire.EntryReply, len(page.Data))
+	for i := range page.Data {
+		items[i] = entryReply(account, &page.Data[i])
+	}
+	return items, page.Next, page.Position, true, nil
+}
+
+func entryReply(account string, e *view.Entry) wire.EntryReply {
+	reply := wire.EntryReply{Account: account, Version: e.Version, Kind: e.Kind(), Direction: string(e.Direction()), Amount: e.Amount,
+		AvailableChange: e.AvailableChange, ReservedChange: e.ReservedChange, AvailableAfter: e.AvailableAfter, ReservedAfter: e.ReservedAfter,
+		Counterparty: e.CounterpartyID, CreatedMS: e.TimeMS, Position: e.Position}
+	switch e.Of {
+	case journal.OpOpen, journal.OpAlter:
+	case journal.OpTransfer, journal.OpPay:
+		reply.Transfer = e.ID
+	default:
+		reply.Reservation = e.ID
+	}
+	return reply
+}
+
+func (p *projection) BalanceAt(_ context.Context, account string, atMS int64) (wire.BalanceReply, bool, error) {
+	b, ok, err := p.view.BalanceAt(journal.HandleOf(account), atMS)
+	return wire.BalanceReply{Account: account, Asset: p.assets.Code(b.Asset), Available: b.Available, Reserved: b.Reserved, Version: b.Version, Position: b.Position}, ok, err
+}
+
+// reservationStatus are the words that a list can be asked for.
+var reservationStatus = map[string]journal.Status{"": journal.None, "tried": journal.Tried, "confirmed": journal.Confirmed, "cancelled": journal.Cancelled, "expired": journal.Expired}
+
+func (p *projection) Reservations(_ context.Context, account, status, cursor string, limit int) ([]wire.ReservationReply, string, journal.Position, bool, error) {
+	page, ok, err := p.view.Reservations(journal.HandleOf(account), view.ReservationsOptions{Status: reservationStatus[status], Cursor: cursor, Limit: limit})
+	if err != nil || !ok {
+		return nil, "", journal.Position{}, false, translate(err)
+	}
+	items := make([]wire.ReservationReply, len(page.Data))
+	for i := range page.Data {
+		r := &page.Data[i]
+		items[i] = wire.ReservationReply{ID: r.ID, Key: r.Key, From: r.PayerID, To: r.ToID, Amount: r.Amount, Remaining: r.Remaining, Captured: r.Captured,
+			Asset: p.assets.Code(r.Asset), Reference: r.Reference, Status: r.Status.Code(), Position: r.Event, CreatedMS: r.CreatedMS, ExpiresMS: r.ExpiresMS}
+	}
+	return items, page.Next, page.Position, true, nil
+}
+
+// translate turns the store's errors into the gateway's, at this door.
+func translate(err error) error {
+	if errors.Is(err, view.ErrBadCursor) {
+		return errors.Join(gateway.ErrBadCursor, err)
+	}
+	return err
+}
