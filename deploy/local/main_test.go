@@ -42,10 +42,10 @@ func parentMain(dir string) {
 	select {}
 }
 
-// eventually waits until ok, and fails the test with what it waited for after ten seconds.
+// eventually waits until ok, and fails the test with what it waited for after half a minute.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(30 * time.Second)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
