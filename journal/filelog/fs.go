@@ -1,0 +1,122 @@
+package filelog
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// FS is what the log asks of a file system; tests put faults in between. A path has the log's directory in front.
+type FS interface {
+	MkdirAll(dir string) error
+	OpenFile(name string, flag int) (File, error)
+	Rename(from, to string) error
+	Remove(name string) error
+	// List answers the names in dir, in any order.
+	List(dir string) ([]string, error)
+	// SyncDir makes creations, renames and removals in dir durable.
+	SyncDir(dir string) error
+	// Lock takes the file for this process alone until the Closer is closed; ErrLocked when another has it.
+	Lock(name string) (io.Closer, error)
+}
+
+// File is an open file.
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	Size() (int64, error)
+	Truncate(size int64) error
+	// Datasync makes the content durable, and the length if it changed.
+	Datasync() error
+}
+
+// ErrLocked says that another process writes to this journal.
+var ErrLocked = errors.New("in use by another process")
+
+// osFS is the machine's own file system.
+type osFS struct{}
+
+func (osFS) MkdirAll(dir string) error    { return os.MkdirAll(dir, 0o750) }
+func (osFS) Rename(from, to string) error { return os.Rename(from, to) }
+func (osFS) Remove(name string) error     { return os.Remove(name) }
+
+func (osFS) OpenFile(name string, flag int) (File, error) {
+	f, err := os.OpenFile(name, flag, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+func (osFS) List(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, err
+}
+
+func (osFS) SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+type osFile struct{ *os.File }
+
+func (f osFile) Size() (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// readFile answers the whole of a small file; fs.ErrNotExist when there is none.
+func readFile(fsys FS, name string) ([]byte, error) {
+	f, err := fsys.OpenFile(name, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	const smallFileMax = 1 << 20
+	if size > smallFileMax {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("too large for what it should be")}
+	}
+	b := make([]byte, size)
+	if n, err := f.ReadAt(b, 0); n < len(b) {
+		return nil, err
+	}
+	return b, nil
+}
+
+// writeFile puts b under name durably, or leaves what was there.
+func writeFile(fsys FS, dir, name string, b []byte) error {
+	tmp := join(dir, name+".tmp")
+	f, err := fsys.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(b, 0)
+	if err == nil {
+		err = f.Datasync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := fsys.Rename(tmp, join(dir, name)); err != nil {
+		return err
+	}
+	return fsys.SyncDir(dir)
+}
+
+func join(dir, name string) string { return dir + string(os.PathSeparator) + name }

@@ -1,0 +1,135 @@
+package filelog
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// Open opens the journal in cfg.Dir for this process alone, or makes a new one, and checks all of it. Errors:
+// *DamageError (a journal.ErrDamaged), ErrLocked, ErrMismatch. The caller closes it.
+func Open(cfg Config) (*Log, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("filelog: %w", err)
+	}
+	if err := cfg.FS.MkdirAll(cfg.Dir); err != nil {
+		return nil, fmt.Errorf("filelog: open %s: %w", cfg.Dir, err)
+	}
+	lock, err := cfg.FS.Lock(join(cfg.Dir, lockFile))
+	if err != nil {
+		return nil, fmt.Errorf("filelog: journal %s: %w", cfg.Dir, err)
+	}
+	l, err := open(cfg)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("filelog: open %s: %w", cfg.Dir, err), lock.Close())
+	}
+	l.lock = lock
+	go l.prepareSegments()
+	go l.run()
+	return l, nil
+}
+
+func open(cfg Config) (*Log, error) {
+	partitions, err := settlePartitions(cfg)
+	if err != nil {
+		return nil, err
+	}
+	l := newLog(cfg, newStore(cfg.FS, cfg.Dir, partitions))
+	ld := &loader{s: l.store}
+	if err := ld.checkNames(); err != nil {
+		return nil, err
+	}
+	if err := ld.run(); err != nil {
+		return nil, err
+	}
+	end, err := readEnd(cfg.FS, cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	durable, err := readDurable(cfg.FS, cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	torn, err := ld.judge(end, durable)
+	if err != nil {
+		return nil, err
+	}
+	if torn {
+		cfg.Logger.Warn("journal: the last write before a crash is incomplete and is cut off",
+			"file", l.segmentPath(ld.seg), "offset", ld.pos, "reason", ld.why)
+	}
+	l.next = l.offsets()
+	if err := l.resume(ld, end != nil, torn); err != nil {
+		return nil, errors.Join(err, l.closeFiles())
+	}
+	return l, nil
+}
+
+// settlePartitions compares the configuration with the journal, or makes the journal's meta file.
+func settlePartitions(cfg Config) (int, error) {
+	m, err := readMeta(cfg.FS, cfg.Dir)
+	switch {
+	case err == nil && cfg.Partitions != 0 && cfg.Partitions != m.Partitions:
+		return 0, fmt.Errorf("%w: it has %d partitions, the configuration says %d; their number is fixed for ever", ErrMismatch, m.Partitions, cfg.Partitions)
+	case err == nil:
+		return m.Partitions, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return 0, err
+	}
+	names, err := cfg.FS.List(cfg.Dir)
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range names {
+		if _, ok := segmentNumber(name); ok || name == endFile {
+			return 0, &DamageError{File: join(cfg.Dir, metaFile), Partition: -1, Reason: "the file is missing beside " + name}
+		}
+	}
+	if cfg.Partitions == 0 {
+		return 0, errors.New("there is no journal yet, and the number of partitions is not configured")
+	}
+	return cfg.Partitions, writeMeta(cfg.FS, cfg.Dir, meta{Version: formatVersion, Partitions: cfg.Partitions, Created: time.Now().UTC()})
+}
+
+// resume makes the last segment ready for writing behind its last record; clean = an end mark stands there.
+func (l *Log) resume(ld *loader, clean, torn bool) (err error) {
+	if l.mark, err = openDurable(l.fs, l.dir); err != nil {
+		return err
+	}
+	if err := l.fs.Remove(join(l.dir, nextFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if ld.seg == 0 {
+		f, size, err := l.makeSegment(l.sizeAfter(0))
+		if err != nil {
+			return err
+		}
+		return l.activate(f, size)
+	}
+	name := l.segmentPath(ld.seg)
+	if l.file, err = l.fs.OpenFile(name, os.O_RDWR); err != nil {
+		return err
+	}
+	l.number, l.pos, l.capacity = ld.seg, ld.pos, l.heads[ld.seg-1].capacity
+	if torn {
+		// Nothing of the torn write may ever be read behind a later, shorter one.
+		if err := l.file.Truncate(l.pos); err != nil {
+			return fmt.Errorf("cut %s: %w", name, err)
+		}
+	}
+	if !clean {
+		if err := l.fillZeros(); err != nil {
+			l.cfg.Logger.Warn("journal: no room ahead in the last segment", "error", err)
+			l.mustRoll = true
+		}
+	}
+	// A process that was killed left records that no fdatasync has seen; from here on they count.
+	if err := errors.Join(l.file.Datasync(), l.fs.SyncDir(l.dir)); err != nil {
+		return fmt.Errorf("sync %s: %w", name, err)
+	}
+	l.cleanEnd = clean
+	return l.markDurable()
+}

@@ -1,0 +1,125 @@
+package filelog
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// madeSegment is a segment of zeros, without a head or a name.
+type madeSegment struct {
+	file File
+	size int64
+	err  error
+}
+
+// sizeAfter is the size of the segment that follows one of so many bytes.
+func (l *Log) sizeAfter(size int64) int64 {
+	return min(l.cfg.SegmentBytes, max(firstSegment, 2*size))
+}
+
+// prepareSegments makes segments ahead of their use, so that no Append waits for zeros.
+func (l *Log) prepareSegments() {
+	defer close(l.noAhead)
+	for size := range l.order {
+		f, size, err := l.makeSegment(size)
+		l.ahead <- madeSegment{f, size, err}
+	}
+}
+
+// orderAhead has the next segment made once this one is half full.
+func (l *Log) orderAhead() {
+	if !l.ordered && l.pos > l.capacity/2 {
+		l.ordered = true
+		l.order <- l.sizeAfter(l.capacity)
+	}
+}
+
+// makeSegment writes a file of zeros: the blocks are allocated and initialised, so that fdatasync later finds nothing
+// but the data to write.
+func (l *Log) makeSegment(size int64) (f File, _ int64, err error) {
+	name := join(l.dir, nextFile)
+	if f, err = l.fs.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_RDWR); err != nil {
+		return nil, 0, fmt.Errorf("make a segment: %w", err)
+	}
+	if err = writeZeros(f, 0, size); err == nil {
+		err = l.sync(f.Datasync)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("make a segment: %w", errors.Join(err, f.Close(), l.fs.Remove(name)))
+	}
+	return f, size, nil
+}
+
+func writeZeros(f File, from, to int64) error {
+	zeros := make([]byte, max(0, min(to-from, 1<<20)))
+	for at := from; at < to; at += int64(len(zeros)) {
+		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), to-at)], at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fillZeros gives the segment back the zeros that a clean stop, or a cut, took off. Readers see no difference.
+func (l *Log) fillZeros() error {
+	size, err := l.file.Size()
+	if err == nil && size < l.capacity {
+		if err = writeZeros(l.file, size, l.capacity); err == nil {
+			err = l.sync(l.file.Datasync)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("extend %s: %w", l.segmentPath(l.number), err)
+	}
+	return nil
+}
+
+// roll goes on to the next segment, which has room for need bytes. An error that is no *stopError leaves this one
+// closed for ever and the next one to be made again.
+func (l *Log) roll(need int64) error {
+	l.mustRoll = true
+	need += segmentHeadSize
+	var made madeSegment
+	if l.ordered {
+		made, l.ordered = <-l.ahead, false
+	}
+	if made.file == nil || made.size < need {
+		if made.file != nil {
+			_ = made.file.Close() // nothing in it
+		}
+		if made.file, made.size, made.err = l.makeSegment(max(need, l.sizeAfter(l.capacity))); made.err != nil {
+			return made.err
+		}
+	}
+	old := l.file
+	if err := l.activate(made.file, made.size); err != nil {
+		return err
+	}
+	_ = old.Close() // all of it is synced
+	return nil
+}
+
+// activate gives a made segment its head and its name, and writes to it from now on.
+func (l *Log) activate(f File, size int64) error {
+	head := segmentHead{partitions: l.partitions, number: l.number + 1, capacity: size, previousEnd: l.pos}
+	_, err := f.WriteAt(head.pack(), 0)
+	if err == nil {
+		err = l.sync(f.Datasync)
+	}
+	if err == nil {
+		err = l.fs.Rename(join(l.dir, nextFile), l.segmentPath(head.number))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("start segment %d: %w", head.number, err), f.Close())
+	}
+	if err := l.sync(func() error { return l.fs.SyncDir(l.dir) }); err != nil {
+		return &stopError{errors.Join(fmt.Errorf("start segment %d: %w", head.number, err), f.Close()), false}
+	}
+	l.file, l.number, l.pos, l.capacity, l.mustRoll = f, head.number, segmentHeadSize, size, false
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.heads = append(l.heads, head)
+	l.ends = append(l.ends, l.pos)
+	return nil
+}
