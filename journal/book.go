@@ -266,7 +266,7 @@ func (b *Book) decideConfirm(r *Row, packed []byte, nowMS int64) Outcome {
 	res, ok := b.State.Reservation(r.Reservation)
 	if !ok {
 		if b.tombstone(r.Reservation) {
-			return refused(AlreadyCancelled)
+			return freeze(AlreadyCancelled, 0)
 		}
 		return refused(ReservationNotFound)
 	}
