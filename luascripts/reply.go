@@ -35,7 +35,7 @@ const sectionReplySize = 1 + 4 + 7 + 7
 //	read     OK: details length u16, account, details
 //	confirm  accepted, first or again: reservation length u8 (0 or 63), reservation as it is now
 //	cancel   OK, Cancelled, Expired: reservation length u8 (0 or 63), reservation
-//	look     OK: reservation length u8 (0 or 63), key record length u8, reservation, key record
+//	look     OK: key record length u8, then rows.Outcome's record: reservation length u8 (0 or 63), reservation, key record
 type Reply struct {
 	t       *Train
 	rest    []byte // of the reply
@@ -170,10 +170,7 @@ func (r *Reply) record(o *rows.Outcome) {
 		}
 	case journal.OpLook:
 		if o.Status == journal.OK {
-			size = r.length()
-			if b := r.take(1); b != nil {
-				size += int(b[0])
-			}
+			size = r.lookLength()
 		}
 	}
 	if size > 0 {
@@ -190,6 +187,19 @@ func (r *Reply) length() int {
 		r.fail("a reservation of %d bytes", b[0])
 	}
 	return int(b[0])
+}
+
+// lookLength reads the key record's length and, without taking it, the reservation's, which is part of the record.
+func (r *Reply) lookLength() int {
+	b := r.take(1)
+	if b == nil || len(r.rest) == 0 {
+		return 1 // cut short, as the caller will find
+	}
+	key := int(b[0])
+	rest := r.rest
+	n := r.length()
+	r.rest = rest
+	return 1 + n + key
 }
 
 func (r *Reply) take(n int) []byte {

@@ -2,6 +2,9 @@
 
 local refusal_of = {[CONFIRMED] = ALREADY_CONFIRMED, [CANCELLED] = ALREADY_CANCELLED, [EXPIRED] = RESERVATION_EXPIRED}
 
+-- A key that was cancelled before its Try came.
+local function entombed(k) return record[k] and byte(record[k]) == TOMBSTONE end
+
 local function reservation_changed(r)
   if not res_moved[r] then
     res_changes = res_changes + 1

@@ -9,7 +9,7 @@ local pack, read, spread, call = struct.pack, struct.unpack, unpack, redis.call
 -- at, acts[op](i) decides and applies. Which of the other arrays an act fills is its own business.
 local needs, acts = {}, {}
 local at, stop, op = {}, {}, {}
-local key, account, payee, to, verdict, amount, asset, held, whole = {}, {}, {}, {}, {}, {}, {}, {}, {}
+local key, account, payee, to, verdict, amount, asset, held, tomb, whole = {}, {}, {}, {}, {}, {}, {}, {}, {}, {}
 
 -- An account is a number. available[a] is false while there is none. details: created_ms u56, JSON; loaded where named.
 local accounts, account_of, handle = 0, {}, {}

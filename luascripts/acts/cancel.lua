@@ -5,8 +5,8 @@
 
 needs[CANCEL] = function(i, p)
   local by_key, id, payer = read('>Bc16c12', arg, p + 3)
-  whole[i], held[i] = by_key == 1, reservation_named(id)
-  if by_key == 1 then key[i], account[i] = key_named(id), account_named(payer) end
+  whole[i], held[i], key[i] = by_key == 1, reservation_named(id), key_named(id)
+  if whole[i] then account[i] = account_named(payer) end
 end
 
 acts[CANCEL] = function(i)
@@ -26,6 +26,7 @@ acts[CANCEL] = function(i)
     if first ~= TRIED then return put(letter[OK] .. letter[0]) end
   end
   local status = res_status[r]
+  if not status and entombed(key[i]) then return put(letter[OK] .. letter[0]) end
   if not status then return answer(RESERVATION_NOT_FOUND) end
   if status == CONFIRMED then return answer(ALREADY_CONFIRMED) end
 

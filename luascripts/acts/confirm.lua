@@ -7,6 +7,7 @@ needs[CONFIRM] = function(i, p)
   key[i], held[i], payee[i] = key_named(id), reservation_named(reservation), name
   verdict[i], amount[i], whole[i] = v, sum, final == 1
   to[i] = v == VERDICT_LOCAL and account_named(name)
+  tomb[i] = key_named(reservation)
 end
 
 acts[CONFIRM] = function(i)
@@ -15,7 +16,7 @@ acts[CONFIRM] = function(i)
   -- Decide.
   if seen then return first_answer(i, seen) end
   local status = res_status[r]
-  if not status then return answer(RESERVATION_NOT_FOUND) end
+  if not status then return refuse(i, entombed(tomb[i]) and ALREADY_CANCELLED or RESERVATION_NOT_FOUND) end
   if handle[res_payer[r]] == payee[i] then return answer(SAME_ACCOUNT) end
   if sum == 0 then sum = remaining[r] end
   local v = payee_status(i, res_asset[r], sum)

@@ -1,6 +1,6 @@
 -- look: reads a reservation or a key record by id. Nothing changes, nothing is journaled.
 -- row: id
--- outcome: OK, then reservation length u8 (0 or 63), key record length u8 (0: none), reservation, key record; ReservationNotFound
+-- outcome: OK, then key record length u8 (0: none), reservation length u8 (0 or 63), reservation, key record; ReservationNotFound
 
 needs[LOOK] = function(i, p)
   local id = sub(arg, p + 3, p + 18)
@@ -16,5 +16,5 @@ acts[LOOK] = function(i)
   if reservation == '' and seen == '' then return answer(RESERVATION_NOT_FOUND) end
 
   -- Apply: nothing but the answer.
-  return put(concat({letter[OK], letter[#reservation], letter[#seen], reservation, seen}))
+  return put(concat({letter[OK], letter[#seen], letter[#reservation], reservation, seen}))
 end
