@@ -2,7 +2,6 @@ package lane
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"walletd/journal"
@@ -22,8 +21,8 @@ type bulk struct {
 	at    time.Time
 	outs  []rows.Outcome
 	waits []wait
-	bytes []byte        // records and carries of outs
-	count *atomic.Int64 // the lane's held rows
+	bytes []byte  // records and carries of outs
+	in    *ledger // where the outcomes are counted
 
 	next int  // the first that is not answered; guarded by held.mu
 	lost bool // waited too long; guarded by held.mu
@@ -31,9 +30,9 @@ type bulk struct {
 
 var bulks = sync.Pool{New: func() any { return new(bulk) }}
 
-func newBulk(epoch uint32, at time.Time, count *atomic.Int64) *bulk {
+func newBulk(epoch uint32, at time.Time, in *ledger) *bulk {
 	b := bulks.Get().(*bulk)
-	b.epoch, b.at, b.count = epoch, at, count
+	b.epoch, b.at, b.in = epoch, at, in
 	return b
 }
 
@@ -82,7 +81,7 @@ func (h *held) watermark() (epoch uint32, seq uint64) {
 
 // hold keeps a bulk until it is ripe, or lost.
 func (h *held) hold(b *bulk) {
-	b.count.Add(int64(len(b.outs)))
+	b.in.hold(len(b.outs))
 	h.mu.Lock()
 	h.bulks = append(h.bulks, b)
 	ripe := h.epoch > b.epoch || (h.epoch == b.epoch && h.seq >= b.waits[0].need)
@@ -142,7 +141,7 @@ func (h *held) release() {
 			}
 		}
 		settle(outs, waits)
-		r.bulk.count.Add(-int64(len(outs)))
+		r.bulk.in.release(len(outs))
 		if r.last {
 			r.bulk.recycle()
 		}

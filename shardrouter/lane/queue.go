@@ -112,6 +112,9 @@ type queue struct {
 	acts int // of what waits
 }
 
+// bytes is the size of what waits.
+func (q *queue) bytes() int { return len(q.rows) - int(q.start(q.next)) }
+
 func (q *queue) empty() bool { return q.next == len(q.metas) }
 
 func (q *queue) waiting() int { return len(q.metas) - q.next }
@@ -123,27 +126,29 @@ func (q *queue) push(s *rows.Section, acts int) {
 	q.acts += acts
 }
 
-// take moves as many rows as have room into b, which is empty, and answers their acts. A train that takes nothing else
-// (alone) takes one row however large it is.
-func (q *queue) take(b *batch, room int, alone bool) (acts int) {
-	if q.next == 0 && q.acts <= room { // all of it: the buffers change hands
+// room is what a train still has.
+type room struct{ acts, bytes int }
+
+// take moves as many rows as there is room for into b, which is empty, and answers what they used.
+func (q *queue) take(b *batch, r room) (used room) {
+	if q.next == 0 && q.acts <= r.acts && len(q.rows) <= r.bytes { // all of it: the buffers change hands
 		*b, q.batch = q.batch, *b
-		acts, q.acts = q.acts, 0
-		return acts
+		used, q.acts = room{q.acts, len(b.rows)}, 0
+		return used
 	}
-	i := q.next
+	i, from := q.next, int(q.start(q.next))
 	for ; i < len(q.metas); i++ {
 		n := actsOf(q.row(i))
-		if acts+n > room && (!alone || i > q.next) {
+		if used.acts+n > r.acts || int(q.metas[i].End)-from > r.bytes {
 			break
 		}
-		acts += n
+		used = room{used.acts + n, int(q.metas[i].End) - from}
 	}
 	b.add(&q.batch, q.next, i)
 	b.unsure = min(max(0, q.unsure-q.next), i-q.next)
-	q.next, q.acts = i, q.acts-acts
+	q.next, q.acts = i, q.acts-used.acts
 	q.settleDown()
-	return acts
+	return used
 }
 
 // settleDown forgets what is gone, when that is most of the buffer.
@@ -159,11 +164,17 @@ func (q *queue) settleDown() {
 	q.next = 0
 }
 
-// unshift puts rows that came back in front.
-func (q *queue) unshift(b *batch) (acts int) {
+// count is the acts of all rows.
+func (b *batch) count() (n int) {
 	for i := range b.metas {
-		acts += actsOf(b.row(i))
+		n += actsOf(b.row(i))
 	}
+	return n
+}
+
+// unshift puts rows that came back in front, and answers their acts.
+func (q *queue) unshift(b *batch) int {
+	acts := b.count()
 	front := batch{unsure: b.unsure}
 	front.add(b, 0, len(b.metas))
 	if waiting := max(0, q.unsure-q.next); waiting > 0 { // all in doubt stay together, in front
@@ -173,4 +184,24 @@ func (q *queue) unshift(b *batch) (acts int) {
 	q.batch, q.next = front, 0
 	q.acts += acts
 	return acts
+}
+
+// staged is the batch as a stage's section.
+func (s *section) staged() rows.Section {
+	return rows.Section{Partition: s.part.number, Rows: s.rows, Metas: s.metas, Carry: s.carry}
+}
+
+// split parts the rows whose op is one to keep from the rest, each in order.
+func (b *batch) split(keep func(journal.Op) bool) (kept, rest batch) {
+	for i := range b.metas {
+		to := &rest
+		if keep(b.metas[i].Op) {
+			to = &kept
+		}
+		to.add(b, i, i+1)
+		if i < b.unsure {
+			to.unsure++
+		}
+	}
+	return kept, rest
 }

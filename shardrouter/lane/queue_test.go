@@ -70,7 +70,7 @@ func TestQueueKeepsRowsWhole(t *testing.T) {
 			continue
 		}
 		var b batch
-		acts := q.take(&b, 1+rng.IntN(10), true)
+		acts := q.take(&b, room{1 + rng.IntN(10), 1 << 20}).acts
 		got := labels(t, &b, 0)
 		if !slices.Equal(got, want[:len(got)]) || acts != len(got) {
 			t.Fatalf("took %v (%d acts), want the first of %v", got, acts, want)
@@ -113,22 +113,22 @@ func TestDeliveriesCountTheirLegs(t *testing.T) {
 	var q queue
 	stage.Each(func(s *rows.Section) { q.push(s, 300+900+1024+2) })
 	for _, step := range []struct {
-		room  int
-		alone bool
-		want  int // acts
-		rows  int
+		room room
+		want int // acts
+		rows int
 	}{
-		{1024, true, 301, 2},
-		{200, false, 0, 0},
-		{200, true, 900, 1},
-		{1023, false, 0, 0},
-		{1024, true, 1024, 1},
-		{1024, true, 1, 1},
-		{1024, true, 0, 0},
+		{room{1024, 1 << 20}, 301, 2},
+		{room{200, 1 << 20}, 0, 0},
+		{room{1024, 900 * journal.LegSize}, 0, 0},
+		{room{1024, 1 << 20}, 900, 1},
+		{room{1023, 1 << 20}, 0, 0},
+		{room{1024, 1 << 20}, 1024, 1},
+		{room{1024, 1 << 20}, 1, 1},
+		{room{1024, 1 << 20}, 0, 0},
 	} {
 		var b batch
-		if got := q.take(&b, step.room, step.alone); got != step.want || len(b.metas) != step.rows {
-			t.Fatalf("room %d alone %t: %d acts in %d rows, want %d in %d", step.room, step.alone, got, len(b.metas), step.want, step.rows)
+		if got := q.take(&b, step.room); got.acts != step.want || len(b.metas) != step.rows || got.bytes != len(b.rows) {
+			t.Fatalf("room %v: %v in %d rows of %d bytes, want %d acts in %d", step.room, got, len(b.metas), len(b.rows), step.want, step.rows)
 		}
 	}
 }

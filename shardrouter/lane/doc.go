@@ -1,0 +1,32 @@
+// Package lane carries rows to the shards and their outcomes back: it is the rows.Shards of a process (gateway and keeper
+// share it). What it answers has obeyed the output-commit rule (design section 4).
+//
+//	Submit ──> queue of each partition ──┐ when the shard's last train is back, and it is worth it (pace)
+//	                                     v
+//	                       one train per shard on its way ──> Redis ──> reply
+//	                                     ^                                │ an outcome a row
+//	                 refused partitions: │ back in front                  v
+//	                 another epoch, none └───────────────  held, per partition ──Settle──> Sink
+//	                                                         ^
+//	             marks (partition, epoch, seq): published at the shard, or by Mark from a keeper in this process
+//
+// What it guarantees:
+//
+//   - Every row is settled exactly once, whatever happens, the end of Run included.
+//   - An outcome leaves only when a mark of its own epoch covers what it depends on: its own seq, or the partition's when
+//     it was answered; for a check the payee's last status change. When a map or a mark shows a later epoch, or after
+//     Config.HeldFor, it becomes OutcomeUnknown (ShardUnavailable for what only looks).
+//   - A refusal of class retryable means that nothing moved, ever: no earlier sending of the row is in doubt. A train whose
+//     reply is lost is sent again as it is (acts are idempotent by their keys), for at most Config.UnsureFor; then its rows
+//     are OutcomeUnknown, an alter at once.
+//   - Everything is bounded: what waits (Overloaded beyond), a train, what is held (no train leaves beyond), each waiting.
+//
+// What it refuses to do: know what rows mean, decide who owns a partition (the map does), make anything durable (the
+// keeper does), order rows of different partitions.
+//
+// On the hot path a row costs a few copies and no object, goroutine, channel or call of its own (hotpath.md 4–6, 9). There
+// is one goroutine per shard, one that listens to its marks, and two for all.
+//
+// Files: queue.go what waits; lane.go the line and the train; send.go its faults; answer.go and held.go what comes back;
+// route.go and conn.go the map and the clients; pace.go when a train leaves.
+package lane
