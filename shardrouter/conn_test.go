@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"walletd/deploy/local"
+
+	"github.com/go-zookeeper/zk"
 )
 
 func TestConnConfigTellsEveryFault(t *testing.T) {
@@ -174,5 +176,63 @@ func TestTheWatchdogReplacesAWedgedConnection(t *testing.T) {
 	eventually(t, 10*time.Second, "it is healthy again", func() bool { return z.Health() == nil })
 	if n := z.conn.renewals.Load(); n == 0 {
 		t.Error("nothing was replaced, so nothing was wedged")
+	}
+}
+
+// A server that accepts and stays silent is left for the next one within a session
+// timeout, without the watchdog.
+func TestASilentServerIsLeft(t *testing.T) {
+	t.Parallel()
+	zoo := local.SharedZooKeeper(t)
+	cluster := initialised(t, zoo.Addr)
+	silent := newWire(t, zoo.Addr)
+	silent.cut()
+	var dials atomic.Int64
+	cfg := devConfig(zoo.Addr)
+	cfg.dial = func(network, addr string, timeout time.Duration) (net.Conn, error) {
+		if dials.Add(1) == 1 {
+			addr = silent.addr
+		}
+		return net.DialTimeout(network, addr, timeout)
+	}
+	z := router(t, cfg, cluster)
+	eventually(t, session+3*time.Second, "it is healthy", func() bool { return z.Health() == nil })
+	if n, dialled := z.conn.renewals.Load(), dials.Load(); n != 0 || dialled != 2 {
+		t.Errorf("%d renewals, %d attempts", n, dialled)
+	}
+}
+
+// The library goes on to call a connection good that carries nothing any more.
+func TestHealthDoesNotTrustAConnection(t *testing.T) {
+	t.Parallel()
+	zoo := local.SharedZooKeeper(t)
+	w := newWire(t, zoo.Addr)
+	cfg := devConfig(w.addr)
+	cfg.SessionTimeout = 20 * time.Second // the library notices after thirteen
+	z := router(t, cfg, initialised(t, zoo.Addr))
+	eventually(t, 5*time.Second, "it is healthy", func() bool { return z.Health() == nil })
+	w.cut()
+	eventually(t, healthyFor+500*time.Millisecond, "it is not healthy", func() bool { return z.Health() != nil })
+	if state := z.conn.handle().zk.State(); state != zk.StateHasSession {
+		t.Errorf("the library says %s: it has noticed by itself", state)
+	}
+	w.mend()
+	eventually(t, 5*time.Second, "it is healthy again", func() bool { return z.Health() == nil })
+}
+
+func TestCloseDoesNotWaitForASilentServer(t *testing.T) {
+	t.Parallel()
+	w := newWire(t, local.SharedZooKeeper(t).Addr)
+	cfg := devConfig(w.addr)
+	cfg.SessionTimeout = 20 * time.Second
+	c := dial(t, cfg)
+	if _, err := c.exists(within(t, 5*time.Second), "/"); err != nil {
+		t.Fatal(err)
+	}
+	w.cut()
+	begun := time.Now()
+	c.Close()
+	if took := time.Since(begun); took > 3*time.Second {
+		t.Errorf("it took %s", took)
 	}
 }

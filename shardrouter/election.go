@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -218,22 +219,27 @@ func (c *candidate) ahead(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	mine, found := sequence(strings.TrimPrefix(c.node, c.dir+"/"))
-	present, ahead, best := false, "", int64(-1)
-	for _, name := range names {
-		n, ok := sequence(name)
-		switch {
-		case !ok: // not of an election
-		case strings.HasPrefix(name, c.token):
-			present = true
-		case n < mine && n > best:
-			ahead, best = name, n
-		}
-	}
-	if !found || !present {
+	ahead, ok := place(names, strings.TrimPrefix(c.node, c.dir+"/"))
+	if !ok {
 		return "", fmt.Errorf("%w: the election node has vanished", ErrSessionLost)
 	}
 	return ahead, nil
+}
+
+// place finds the node right before ours in the queue, "" when we are the first;
+// false when ours is not there.
+func place(names []string, ours string) (ahead string, ok bool) {
+	mine, ok := sequence(ours)
+	if !ok || !slices.Contains(names, ours) {
+		return "", false
+	}
+	best := int64(-1)
+	for _, name := range names {
+		if n, ok := sequence(name); ok && n < mine && n > best {
+			ahead, best = name, n
+		}
+	}
+	return ahead, true
 }
 
 // sequence is the number that ZooKeeper appends to a sequential node's name.

@@ -286,3 +286,21 @@ func TestResigningWithoutZooKeeper(t *testing.T) {
 	elect(t, z, "me").Resign()
 	queued(t, other, cluster, 0)
 }
+
+func TestPlace(t *testing.T) {
+	queue := []string{"_c_b-0000000012", "_c_a-0000000003", "note", "_c_x", "_c_c-0000000007", "a-b", "-"}
+	for ours, want := range map[string]string{
+		"_c_a-0000000003": "",
+		"_c_c-0000000007": "_c_a-0000000003",
+		"_c_b-0000000012": "_c_c-0000000007", // the next, not the leader: one wakes one
+	} {
+		if ahead, ok := place(queue, ours); !ok || ahead != want {
+			t.Errorf("before %s: %q, %v", ours, ahead, ok)
+		}
+	}
+	for _, ours := range []string{"_c_d-0000000009", "note", ""} {
+		if ahead, ok := place(queue, ours); ok {
+			t.Errorf("%q is not in the queue, yet behind %q", ours, ahead)
+		}
+	}
+}

@@ -64,8 +64,9 @@ func translate(err error) error {
 		return err
 	default:
 		// Closed and moved connections, expired sessions, socket errors, codes that
-		// the library does not know: whether the call took effect is unknown.
-		return fmt.Errorf("%w: %v", ErrUnavailable, err) //nolint:errorlint // foreign errors end here
+		// the library does not know: whether the call took effect is unknown. Only the
+		// text is kept, foreign errors end here.
+		return fmt.Errorf("%w: %v", ErrUnavailable, err)
 	}
 }
 

@@ -45,7 +45,7 @@ func (c *Conn) open() (*handle, error) {
 		}),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrUnavailable, err) //nolint:errorlint // foreign errors end here
+		return nil, fmt.Errorf("%w: %v", ErrUnavailable, err)
 	}
 	h.zk, h.loop = conn, loop
 	go h.authenticate(c)

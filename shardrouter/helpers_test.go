@@ -4,9 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"net"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -138,113 +136,6 @@ func primary(s Source, shard string) string {
 		return ""
 	}
 	return m.Shards[shard].Primary
-}
-
-// wire is a cable between a client and a server that can be cut without either
-// noticing: cut, bytes wait, and connections are accepted and stay silent.
-type wire struct {
-	addr string
-
-	mu    sync.Mutex
-	open  chan struct{} // closed while bytes flow
-	ended bool
-	conns []net.Conn
-	ln    net.Listener
-	wg    sync.WaitGroup
-}
-
-func newWire(t testing.TB, target string) *wire {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &wire{addr: ln.Addr().String(), open: make(chan struct{}), ln: ln}
-	close(w.open)
-	w.wg.Add(1)
-	go w.accept(target)
-	t.Cleanup(w.end)
-	return w
-}
-
-func (w *wire) accept(target string) {
-	defer w.wg.Done()
-	for {
-		in, err := w.ln.Accept()
-		if err != nil {
-			return
-		}
-		out, err := net.Dial("tcp", target)
-		if err != nil {
-			_ = in.Close()
-			continue
-		}
-		w.mu.Lock()
-		w.conns = append(w.conns, in, out)
-		if w.ended {
-			_, _ = in.Close(), out.Close()
-		}
-		w.wg.Add(2)
-		w.mu.Unlock()
-		go w.pump(in, out)
-		go w.pump(out, in)
-	}
-}
-
-func (w *wire) pump(from, to net.Conn) {
-	defer w.wg.Done()
-	defer from.Close()
-	defer to.Close()
-	buf := make([]byte, 4096)
-	for {
-		n, err := from.Read(buf)
-		if err != nil {
-			return
-		}
-		w.mu.Lock()
-		open := w.open
-		w.mu.Unlock()
-		<-open
-		if _, err := to.Write(buf[:n]); err != nil {
-			return
-		}
-	}
-}
-
-func (w *wire) cut() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.open = make(chan struct{})
-}
-
-func (w *wire) mend() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	select {
-	case <-w.open:
-	default:
-		close(w.open)
-	}
-}
-
-// drop ends all connections, as a restarted switch does; new ones work.
-func (w *wire) drop() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, c := range w.conns {
-		_ = c.Close()
-	}
-	w.conns = nil
-}
-
-func (w *wire) end() {
-	_ = w.ln.Close()
-	w.mu.Lock()
-	w.ended = true
-	w.mu.Unlock()
-	w.mend()
-	w.drop()
-	w.wg.Wait()
 }
 
 // election lists the raw queue of a shard.

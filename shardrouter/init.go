@@ -165,7 +165,7 @@ func checkACL(ctx context.Context, conn *Conn, p paths) error {
 	for _, path := range nodes {
 		acl, err := conn.accessList(ctx, path)
 		switch {
-		case errors.Is(err, ErrNoNode) && path != p.root: // a move that has ended meanwhile
+		case errors.Is(err, ErrNoNode): // a move that has ended meanwhile
 			continue
 		case err != nil:
 			return err

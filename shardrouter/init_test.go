@@ -133,6 +133,28 @@ func TestInitWithLostCalls(t *testing.T) {
 	})
 }
 
+// An Init that was interrupted after the map decides how many partitions there are.
+func TestInitRefusesAMapOfAnotherSize(t *testing.T) {
+	t.Parallel()
+	zoo := local.SharedZooKeeper(t)
+	cluster := initialised(t, zoo.Addr)
+	c := dial(t, devConfig(zoo.Addr))
+	p, _ := pathsOf(cluster)
+	ctx := within(t, 10*time.Second)
+	if err := c.remove(ctx, p.config()); err != nil {
+		t.Fatal(err)
+	}
+	eight := testConfig
+	eight.Partitions = 8
+	var m *MismatchError
+	if err := Init(ctx, c, cluster, eight, mustMap(t, 8)); !errors.As(err, &m) || m.Field != "partitions" {
+		t.Errorf("init: %v", err)
+	}
+	if err := Init(ctx, c, cluster, testConfig, twoShards(t)); err != nil {
+		t.Errorf("of the same size: %v", err)
+	}
+}
+
 // Several start at once, with two opinions: all of one opinion are served.
 func TestConcurrentInits(t *testing.T) {
 	t.Parallel()

@@ -75,7 +75,7 @@ func successor(old *Map, change func(*Map) (*Map, error)) (*Map, error) {
 		return nil, err
 	}
 	if next == nil || (next.fault == nil && next.sameContent(old)) {
-		return nil, nil //nolint:nilnil // nothing to do
+		return nil, nil
 	}
 	next = next.withVersion(old.Version + 1)
 	if err := next.Validate(); err != nil {

@@ -82,6 +82,9 @@ func (s *Static) Update(version int32, next *Map) error {
 	return nil
 }
 
+// Health is that of a router which needs nobody: always nil.
+func (s *Static) Health() error { return nil }
+
 // Publish implements Store.
 func (s *Static) Publish(ctx context.Context, change func(*Map) (*Map, error)) error {
 	if err := ctx.Err(); err != nil {

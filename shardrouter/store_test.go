@@ -151,7 +151,7 @@ func TestPublish(t *testing.T) {
 		ctx := within(t, 20*time.Second)
 		current := func() *Map {
 			var m *Map
-			if err := s.Publish(ctx, func(now *Map) (*Map, error) { m = now; return nil, nil }); err != nil { //nolint:nilnil // nothing to do
+			if err := s.Publish(ctx, func(now *Map) (*Map, error) { m = now; return nil, nil }); err != nil {
 				t.Fatal(err)
 			}
 			return m

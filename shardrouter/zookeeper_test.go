@@ -63,7 +63,20 @@ func TestWatchOnZooKeeper(t *testing.T) {
 	wg.Wait()
 }
 
-// The map is re-read besides watches: here the watch is gone without a word.
+// Watches are a hint: without any, a reader follows every few seconds.
+func TestAReaderWithoutWatchesFollows(t *testing.T) {
+	t.Parallel()
+	zoo := local.SharedZooKeeper(t)
+	cluster := initialised(t, zoo.Addr)
+	w := newWire(t, zoo.Addr)
+	w.deaf.Store(true)
+	reader := router(t, devConfig(w.addr), cluster)
+	eventually(t, 10*time.Second, "the first map", func() bool { return reader.Current() != nil })
+	raise(t, router(t, devConfig(zoo.Addr), cluster), "s1", "127.0.0.1:1")
+	eventually(t, 3*time.Second, "the reader has it", func() bool { return primary(reader, "s1") == "127.0.0.1:1" })
+}
+
+// A watch that did not tell of what reading found is set anew.
 func TestALostWatchIsMadeGoodByReading(t *testing.T) {
 	t.Parallel()
 	zoo := local.SharedZooKeeper(t)
@@ -151,7 +164,7 @@ func TestAPausedZooKeeperLeavesTheLastMap(t *testing.T) {
 	}
 	eventually(t, 10*time.Second, "it is healthy again", func() bool { return z.Health() == nil })
 	raise(t, router(t, devConfig(zoo.Addr), cluster), "s1", "127.0.0.1:1")
-	eventually(t, rereadEvery+time.Second, "it follows again", func() bool { return primary(z, "s1") == "127.0.0.1:1" })
+	eventually(t, 3*time.Second, "it follows again", func() bool { return primary(z, "s1") == "127.0.0.1:1" })
 }
 
 func TestARestartedZooKeeper(t *testing.T) {
@@ -179,7 +192,7 @@ func TestARestartedZooKeeper(t *testing.T) {
 		t.Errorf("epoch %d after %d, %v", after, before, err)
 	}
 	raise(t, router(t, devConfig(zoo.Addr), cluster), "s1", "127.0.0.1:1")
-	eventually(t, rereadEvery+time.Second, "it follows again", func() bool { return primary(z, "s1") == "127.0.0.1:1" })
+	eventually(t, 3*time.Second, "it follows again", func() bool { return primary(z, "s1") == "127.0.0.1:1" })
 	if err := Init(within(t, 10*time.Second), z.conn, cluster, testConfig, twoShards(t)); err != nil {
 		t.Errorf("the cluster is not the same any more: %v", err)
 	}
@@ -239,4 +252,58 @@ func TestNoMapYet(t *testing.T) {
 	if _, err := NewZooKeeper(z.conn, "a/b"); !errors.Is(err, ErrInvalid) {
 		t.Errorf("a path as a name: %v", err)
 	}
+}
+
+// The server that we talk to dies: the session moves to another one, and with it
+// the watch, the credential and the leadership.
+func TestAMemberOfTheQuorumDies(t *testing.T) {
+	t.Parallel()
+	servers, err := local.StartZooKeeperQuorum(t.Context(), t.TempDir(), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, s := range servers {
+			s.Kill()
+		}
+	})
+	cfg := credential(servers[0].Addr, "wallet", "secret")
+	cfg.Servers = []string{servers[0].Addr, servers[1].Addr, servers[2].Addr}
+	cfg.SessionTimeout = 15 * time.Second
+	c := dial(t, cfg)
+	cluster := freshCluster()
+	if err := Init(within(t, 20*time.Second), c, cluster, testConfig, twoShards(t)); err != nil {
+		t.Fatal(err)
+	}
+	z := router(t, cfg, cluster)
+	other := router(t, cfg, cluster)
+	l := elect(t, z, "me")
+	before, err := z.NextEpoch(within(t, 10*time.Second), "s1", []int{0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "it is healthy", func() bool { return z.Health() == nil })
+	owned := z.conn.SessionID()
+
+	server := func() string { return z.conn.handle().zk.Server() }
+	dead := server()
+	for _, s := range servers {
+		if s.Addr == dead {
+			s.Kill()
+		}
+	}
+	died := time.Now()
+	eventually(t, 14*time.Second, "it is healthy at another one", func() bool { return server() != dead && z.Health() == nil })
+	t.Logf("after %s", time.Since(died))
+	if closed(l.Lost()) || z.conn.SessionID() != owned {
+		t.Errorf("the leadership did not survive: %v", l.Err())
+	}
+	after, err := z.NextEpoch(within(t, 10*time.Second), "s1", []int{0})
+	if err != nil || after <= before {
+		t.Errorf("epoch %d after %d, %v", after, before, err)
+	}
+	eventually(t, 14*time.Second, "the other is healthy", func() bool { return other.Health() == nil })
+	raise(t, other, "s1", "127.0.0.1:1")
+	eventually(t, 3*time.Second, "it follows", func() bool { return primary(z, "s1") == "127.0.0.1:1" })
+	l.Resign()
 }
