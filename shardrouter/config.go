@@ -21,7 +21,8 @@ const (
 
 // Config is what a cluster was created with, and keeps for ever: the node config.
 // Partitions and Hash decide where every account's history is; an asset's
-// exponent decides what its amounts mean.
+// exponent decides what its amounts mean. The order of Assets is kept as it was
+// given at creation: whoever numbers assets takes it from here.
 type Config struct {
 	Partitions int       `json:"partitions"`
 	Hash       string    `json:"hash"`
@@ -101,12 +102,11 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Encode gives the configuration's JSON, assets sorted by code.
+// Encode gives the configuration's JSON.
 func (c Config) Encode() ([]byte, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("encode config: %w", err)
 	}
-	c.Assets = sorted(c.Assets)
 	c.CreatedAt = c.CreatedAt.UTC()
 	return encodeNode("config", c)
 }
