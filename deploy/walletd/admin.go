@@ -1,0 +1,118 @@
+package walletd
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"walletd/gateway/wire"
+)
+
+// adminHandler serves the operators' listener: probes and metrics without a token, /admin/v1 with it.
+func (n *node) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]string{"status": "alive"})
+	})
+	mux.HandleFunc("GET /readyz", n.adminReady)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]any{"version": buildVersion(), "partitions": n.cfg.partitions, "assets": n.cfg.assets})
+	})
+	for pattern, h := range map[string]http.HandlerFunc{
+		"GET /admin/v1/partitions":       n.adminPartitions,
+		"GET /admin/v1/shards":           n.adminShards,
+		"GET /admin/v1/lag":              n.adminLag,
+		"POST /admin/v1/reconciliations": n.adminReconcile,
+	} {
+		mux.HandleFunc(pattern, n.adminOnly(h))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		problem(w, "not_found", "no route "+r.URL.Path+" on the operators' listener")
+	})
+	return mux
+}
+
+func (n *node) adminOnly(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if n.cfg.token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(n.cfg.token)) != 1 {
+			problem(w, "unauthenticated", "")
+			return
+		}
+		h(w, r)
+	}
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // a client that is gone is not our fault
+}
+
+func problem(w http.ResponseWriter, code, detail string) {
+	p := wire.Problem{Code: code, Detail: detail}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.HTTP())
+	_, _ = w.Write(append(p.AppendJSON(nil), '\n'))
+}
+
+func (n *node) adminReady(w http.ResponseWriter, _ *http.Request) {
+	if serving := n.serving(); serving < n.cfg.partitions {
+		answer(w, http.StatusServiceUnavailable, map[string]any{"status": "not ready", "partitions_serving": serving, "partitions": n.cfg.partitions})
+		return
+	}
+	answer(w, http.StatusOK, map[string]string{"status": "ready"})
+}
+
+func (n *node) adminPartitions(w http.ResponseWriter, _ *http.Request) {
+	type partition struct {
+		Partition int    `json:"partition"`
+		Shard     string `json:"shard"`
+		Epoch     uint32 `json:"epoch"`
+		State     string `json:"state"`
+	}
+	m := n.source.Current()
+	if m == nil {
+		problem(w, "shard_unavailable", "this process has not seen a map yet")
+		return
+	}
+	list := make([]partition, len(m.Partitions))
+	for p, owner := range m.Partitions {
+		list[p] = partition{p, owner.Shard, owner.Epoch, m.Shards[owner.Shard].State}
+	}
+	answer(w, http.StatusOK, map[string]any{"object": "list", "map_version": m.Version, "data": list})
+}
+
+func (n *node) adminShards(w http.ResponseWriter, _ *http.Request) {
+	m := n.source.Current()
+	if m == nil {
+		problem(w, "shard_unavailable", "this process has not seen a map yet")
+		return
+	}
+	list := make([]any, 0, len(m.Shards))
+	for _, s := range m.Shards {
+		list = append(list, s)
+	}
+	answer(w, http.StatusOK, map[string]any{"object": "list", "data": list})
+}
+
+func (n *node) adminLag(w http.ResponseWriter, r *http.Request) {
+	if n.projector == nil {
+		problem(w, "not_found", "this process has no projector")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	defer cancel()
+	lag, err := n.projector.Lag(ctx)
+	if err != nil {
+		problem(w, "projection_behind", err.Error())
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"object": "list", "data": lag})
+}

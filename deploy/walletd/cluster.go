@@ -1,0 +1,171 @@
+package walletd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"walletd/deploy/local"
+	"walletd/shardrouter"
+)
+
+func (a *app) clusterCmd() *cobra.Command {
+	cmd := &cobra.Command{Use: "cluster", Short: "create a cluster, or run one on this machine"}
+	cmd.AddCommand(a.clusterInitCmd(), a.clusterUpCmd())
+	return cmd
+}
+
+func (a *app) clusterInitCmd() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use: "init -c walletd.yaml", Short: "write a cluster's configuration, map and topic; again is fine, a mismatch is refused", Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, _, err := loadConfig(path, nil)
+			if err != nil {
+				return exit(exitUsage, "%w", err)
+			}
+			if err := c.validate(roles{init: true}); err != nil {
+				return exit(exitUsage, "%w", err)
+			}
+			if err := a.clusterInit(cmd.Context(), &c); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, "cluster %s: %d partitions on %d shards, journal in topic %s\n", c.Cluster, c.Partitions, len(c.Shards), c.Topic)
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&path, "config", "c", "", "walletd.yaml")
+	return cmd
+}
+
+// clusterInit is idempotent: nodes and topic that are there as they should be stay as they are.
+func (a *app) clusterInit(ctx context.Context, c *Config) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	logger := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: logLevel()}))
+	conn, err := dialZooKeeper(c, logger)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	shards := make([]shardrouter.Shard, len(c.Shards))
+	for i, s := range c.Shards {
+		shards[i] = shardrouter.Shard{ID: s.ID, Primary: s.Addr}
+	}
+	initial, err := shardrouter.NewMap(c.Partitions, shards...)
+	if err != nil {
+		return exit(exitUsage, "%w", err)
+	}
+	assets := make([]shardrouter.Asset, len(c.Assets))
+	for i, asset := range c.Assets {
+		assets[i] = shardrouter.Asset{Code: asset.Code, Exponent: asset.Exponent}
+	}
+	cfg := shardrouter.Config{Partitions: c.Partitions, Hash: shardrouter.HashV1, Assets: assets}
+	if err := shardrouter.Init(ctx, conn, c.Cluster, cfg, initial); err != nil {
+		if errors.Is(err, shardrouter.ErrMismatch) {
+			return exit(exitUsage, "%w", err)
+		}
+		return exit(exitFailed, "%w", err)
+	}
+	log, err := openKafka(ctx, *c, true)
+	if err != nil {
+		return err
+	}
+	return log.Close()
+}
+
+// clusterUpCmd runs a whole cluster on this machine: what `make cluster` does.
+func (a *app) clusterUpCmd() *cobra.Command {
+	var data, http, admin, readyFile string
+	var shards, partitions int
+	cmd := &cobra.Command{
+		Use: "up", Short: "start ZooKeeper, Kafka and Redis on loopback, and a process of every role against them", Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.clusterUp(cmd.Context(), data, http, admin, readyFile, shards, partitions)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&data, "data", filepath.Join(dataHome(), "cluster"), "data directory")
+	f.StringVar(&http, "http", "127.0.0.1:8080", "address of REST and WebSocket; port 0: any free")
+	f.StringVar(&admin, "admin", "127.0.0.1:8081", "address of the operators' listener; port 0: any free")
+	f.StringVar(&readyFile, "ready-file", "", "write addresses and pid here, as JSON, when everything answers")
+	f.IntVar(&shards, "shards", 2, "Redis shards")
+	f.IntVar(&partitions, "partitions", 8, "partitions")
+	return cmd
+}
+
+func (a *app) clusterUp(ctx context.Context, data, http, admin, readyFile string, shards, partitions int) error {
+	if err := os.MkdirAll(data, 0o755); err != nil {
+		return exit(exitFailed, "data directory: %w", err)
+	}
+	c := Config{Cluster: "local", Partitions: partitions, Topic: "wallet.journal", Replicas: 1, HTTP: http, Admin: admin, Data: data, Dev: true}
+	servers, err := a.startServers(ctx, data, shards, &c)
+	defer func() {
+		for i := len(servers) - 1; i >= 0; i-- {
+			servers[i].Stop()
+		}
+	}()
+	if err != nil {
+		return exit(exitFailed, "%w", err)
+	}
+	c.complete()
+	if err := a.clusterInit(ctx, &c); err != nil {
+		return err
+	}
+	path := filepath.Join(data, "walletd.yaml")
+	if err := writeFile(path, clusterYAML(&c)); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.err, "the cluster's configuration is %s: more processes can join with `walletd gateway -c %s --http 127.0.0.1:0 --admin 127.0.0.1:0`\n", path, path)
+	group, inner := errgroup.WithContext(ctx)
+	logger := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: logLevel()}))
+	for _, s := range servers {
+		group.Go(func() error { return supervise(inner, s, logger) })
+	}
+	group.Go(func() error { return a.role(inner, c, allRoles, readyFile) })
+	return group.Wait()
+}
+
+// startServers starts what a cluster stands on, saying what it waits for.
+func (a *app) startServers(ctx context.Context, data string, shards int, c *Config) (servers []*local.Server, err error) {
+	fmt.Fprintln(a.err, "starting ZooKeeper …")
+	zk, err := local.StartZooKeeper(ctx, local.ZooKeeperConfig{Dir: filepath.Join(data, "zookeeper")})
+	if err != nil {
+		return servers, err
+	}
+	servers, c.ZooKeeper = append(servers, zk), []string{zk.Addr}
+	fmt.Fprintln(a.err, "starting Kafka …")
+	kafka, err := local.StartKafka(ctx, local.KafkaConfig{Dir: filepath.Join(data, "kafka")})
+	if err != nil {
+		return servers, err
+	}
+	servers, c.Kafka = append(servers, kafka), []string{kafka.Addr}
+	for i := range shards {
+		id := fmt.Sprintf("s%d", i+1)
+		s, err := local.StartRedis(ctx, local.RedisConfig{Dir: filepath.Join(data, "redis", id)})
+		if err != nil {
+			return servers, fmt.Errorf("shard %s: %w", id, err)
+		}
+		servers, c.Shards = append(servers, s), append(c.Shards, ShardConfig{ID: id, Addr: s.Addr})
+	}
+	return servers, nil
+}
+
+// clusterYAML is the configuration with which other processes join this cluster.
+func clusterYAML(c *Config) []byte {
+	var b strings.Builder
+	fmt.Fprintf(&b, "cluster: %s\npartitions: %d\ntopic: %s\nreplicas: %d\ndev: true\nzookeeper: [%q]\nkafka: [%q]\nprojector_url: %q\nshards:\n",
+		c.Cluster, c.Partitions, c.Topic, c.Replicas, c.ZooKeeper[0], c.Kafka[0], "http://"+c.HTTP)
+	for _, s := range c.Shards {
+		fmt.Fprintf(&b, "  - {id: %s, addr: %q}\n", s.ID, s.Addr)
+	}
+	return []byte(b.String())
+}

@@ -1,0 +1,311 @@
+package walletd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"walletd/deploy/local"
+	"walletd/journal"
+	"walletd/journal/filelog"
+	"walletd/journal/kafkalog"
+	"walletd/shardrouter"
+)
+
+// devOptions are the flags of `walletd dev`.
+type devOptions struct {
+	data, http, admin, journal, readyFile string
+	fresh                                 bool
+	shards, partitions                    int
+}
+
+func (a *app) devCmd() *cobra.Command {
+	var o devOptions
+	cmd := &cobra.Command{
+		Use: "dev", Short: "run everything on this machine: shards, journal, gateway, keepers, projector", Args: args(0, 0),
+		Long: `dev runs a whole wallet on this machine: real redis-server shards as children, a file journal with group fsync,
+keepers, gateway and projector in one process. Ctrl-C stops all of it; started again on the same --data, every
+balance is there, rebuilt from the journal.`,
+		Example: "  walletd dev\n  walletd dev --data /tmp/w --http 127.0.0.1:9080 --admin 127.0.0.1:9081",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.dev(cmd.Context(), o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.data, "data", filepath.Join(dataHome(), "dev"), "data directory")
+	f.BoolVar(&o.fresh, "fresh", false, "begin with an empty wallet: deletes what is in the data directory")
+	f.IntVar(&o.shards, "shards", 0, "Redis shards (2, or as in the data directory)")
+	f.IntVar(&o.partitions, "partitions", 0, "partitions, fixed when the data directory is made (8, or as there)")
+	f.StringVar(&o.http, "http", "127.0.0.1:8080", "address of REST and WebSocket; port 0: any free")
+	f.StringVar(&o.admin, "admin", "127.0.0.1:8081", "address of the operators' listener; port 0: any free")
+	f.StringVar(&o.journal, "journal", "", "file or kafka (file, or as in the data directory)")
+	f.StringVar(&o.readyFile, "ready-file", "", "write addresses and pids here, as JSON, when everything answers")
+	return cmd
+}
+
+func (o *devOptions) check() error {
+	switch {
+	case o.partitions < 0 || o.partitions > shardrouter.PartitionsMax:
+		return exit(exitUsage, "--partitions %d: 1 to %d are possible", o.partitions, shardrouter.PartitionsMax)
+	case o.shards < 0 || o.shards > 64:
+		return exit(exitUsage, "--shards %d: 1 to 64 are possible", o.shards)
+	case o.partitions > 0 && o.shards > o.partitions:
+		return exit(exitUsage, "--shards %d: more than the %d partitions", o.shards, o.partitions)
+	case o.journal != "" && o.journal != "file" && o.journal != "kafka":
+		return exit(exitUsage, "--journal %s: file or kafka", o.journal)
+	}
+	return nil
+}
+
+// dev is the narrative: open the directory, take the addresses, start the shards, open the journal, put the parts
+// together, wait, and stop in reverse.
+func (a *app) dev(ctx context.Context, o devOptions) (err error) {
+	if err := o.check(); err != nil {
+		return err
+	}
+	if o.fresh {
+		if err := fresh(o.data); err != nil {
+			return err
+		}
+	}
+	dir, err := openDataDir(o.data, dirMeta{Partitions: o.partitions, Journal: o.journal}, o.shards)
+	if err != nil {
+		return err
+	}
+	// The addresses come before everything that costs time: a port in use is the commonest mistake.
+	public, admin, err := listen(o.http, o.admin)
+	if err != nil {
+		return err
+	}
+	defer public.Close()
+	defer admin.Close()
+
+	logger := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: logLevel()}))
+	// The journal is opened before the shards: it holds the lock of the directory.
+	log, closeLog, err := a.devJournal(ctx, dir, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLog()) }()
+
+	redis, err := startShards(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, s := range redis {
+			s.Stop()
+		}
+	}()
+	router, err := devRouter(ctx, dir, redis)
+	if err != nil {
+		return err
+	}
+	n := &node{
+		cfg:    nodeConfig{partitions: dir.Partitions, assets: dir.Assets, id: "dev", keeps: dir.Shards, wallet: dir.Wallet, projection: dir.projectionDir(), token: a.token},
+		log:    log,
+		source: router, store: router, election: router,
+		logger: logger, public: public, admin: admin,
+	}
+	group, inner := errgroup.WithContext(ctx)
+	for _, s := range redis {
+		group.Go(func() error { return supervise(inner, s, logger) })
+	}
+	group.Go(func() error {
+		return n.run(inner, allRoles, func(ctx context.Context) error { return a.devReady(ctx, n, dir, redis, o) })
+	})
+	return group.Wait()
+}
+
+// logLevel is WALLETD_LOG: debug, info, warn (default) or error.
+func logLevel() slog.Level {
+	var level slog.Level
+	if level.UnmarshalText([]byte(envOr("WALLETD_LOG", "warn"))) != nil {
+		return slog.LevelWarn
+	}
+	return level
+}
+
+func listen(http, admin string) (net.Listener, net.Listener, error) {
+	public, err := net.Listen("tcp", http)
+	if err != nil {
+		return nil, nil, exit(exitFailed, "cannot listen on %s: %w; stop what uses it, or choose another address with --http 127.0.0.1:0", http, err)
+	}
+	operators, err := net.Listen("tcp", admin)
+	if err != nil {
+		public.Close()
+		return nil, nil, exit(exitFailed, "cannot listen on %s: %w; stop what uses it, or choose another address with --admin 127.0.0.1:0", admin, err)
+	}
+	return public, operators, nil
+}
+
+// devJournal opens the journal of the data directory: files, or a Kafka of its own.
+func (a *app) devJournal(ctx context.Context, dir *dataDir, logger *slog.Logger) (journal.Log, func() error, error) {
+	if dir.Journal == "kafka" {
+		return devKafka(ctx, dir)
+	}
+	log, err := filelog.Open(filelog.Config{Dir: dir.journalDir(), Partitions: dir.Partitions, Logger: logger})
+	if err != nil {
+		return nil, nil, exit(exitFailed, "%w", err)
+	}
+	return log, log.Close, nil
+}
+
+func devKafka(ctx context.Context, dir *dataDir) (journal.Log, func() error, error) {
+	broker, err := local.StartKafka(ctx, local.KafkaConfig{Dir: filepath.Join(dir.path, "kafka")})
+	if err != nil {
+		return nil, nil, exit(exitFailed, "%w", err)
+	}
+	log, err := openKafka(ctx, Config{Kafka: []string{broker.Addr}, Topic: "wallet.journal", Partitions: dir.Partitions, Replicas: 1, Dev: true}, true)
+	if err != nil {
+		broker.Stop()
+		return nil, nil, err
+	}
+	return log, func() error {
+		err := log.Close()
+		broker.Stop()
+		return err
+	}, nil
+}
+
+// openKafka opens the journal's topic; create makes it first.
+func openKafka(ctx context.Context, c Config, create bool) (*kafkalog.Log, error) {
+	cfg := kafkalog.Config{Brokers: c.Kafka, Topic: c.Topic, Partitions: c.Partitions, Replicas: c.Replicas, Dev: c.Dev}
+	if create {
+		if err := kafkalog.CreateTopic(ctx, cfg); err != nil {
+			return nil, exit(exitFailed, "%w", err)
+		}
+	}
+	log, err := kafkalog.Open(ctx, cfg)
+	if err != nil {
+		return nil, exit(exitFailed, "%w", err)
+	}
+	return log, nil
+}
+
+func startShards(ctx context.Context, dir *dataDir) (map[string]*local.Server, error) {
+	redis := map[string]*local.Server{}
+	for _, id := range dir.Shards {
+		s, err := local.StartRedis(ctx, local.RedisConfig{Dir: dir.redisDir(id)})
+		if err != nil {
+			for _, other := range redis {
+				other.Stop()
+			}
+			return nil, exit(exitFailed, "shard %s: %w", id, err)
+		}
+		redis[id] = s
+	}
+	return redis, nil
+}
+
+// supervise starts a shard again when it ends, on the same port and empty: its keeper rebuilds it from the journal.
+func supervise(ctx context.Context, s *local.Server, logger *slog.Logger) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.Exited():
+		}
+		logger.Warn("a shard's redis-server has ended; starting it again", "addr", s.Addr)
+		for s.Restart(ctx) != nil {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+	}
+}
+
+// devRouter is the map of a wallet in one process, kept in the data directory; the shards have new ports at every start.
+func devRouter(ctx context.Context, dir *dataDir, redis map[string]*local.Server) (*shardrouter.Static, error) {
+	shards := make([]shardrouter.Shard, len(dir.Shards))
+	for i, id := range dir.Shards {
+		shards[i] = shardrouter.Shard{ID: id, Primary: redis[id].Addr}
+	}
+	initial, err := shardrouter.NewMap(dir.Partitions, shards...)
+	if err != nil {
+		return nil, fmt.Errorf("map: %w", err)
+	}
+	saved, err := os.ReadFile(dir.mapFile())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("map: %w", err)
+	}
+	router, err := shardrouter.NewStatic(shardrouter.StaticConfig{Initial: initial, Saved: saved, Persist: func(b []byte) error { return writeFile(dir.mapFile(), b) }})
+	if err != nil {
+		return nil, exit(exitFailed, "data directory %s: map.json cannot be used: %w; remove the file, epochs go on from the journal", dir.path, err)
+	}
+	err = router.Publish(ctx, func(m *shardrouter.Map) (*shardrouter.Map, error) {
+		for id, server := range redis {
+			s := m.Shards[id]
+			s.ID, s.Primary, s.State = id, server.Addr, shardrouter.StateNew
+			m = m.WithShard(s)
+		}
+		return m, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("map: %w", err)
+	}
+	return router, nil
+}
+
+// readyInfo is the ready file (surface, "CLI").
+type readyInfo struct {
+	HTTP  string       `json:"http"`
+	WS    string       `json:"ws"`
+	Admin string       `json:"admin"`
+	PID   int          `json:"pid"`
+	Redis []readyRedis `json:"redis"`
+	Data  string       `json:"data"`
+}
+
+type readyRedis struct {
+	Shard string `json:"shard"`
+	Addr  string `json:"addr"`
+	PID   int    `json:"pid"`
+}
+
+// devReady runs when everything answers: demo money in an empty wallet, the ready file, and what a newcomer needs to know.
+func (a *app) devReady(ctx context.Context, n *node, dir *dataDir, redis map[string]*local.Server, o devOptions) error {
+	url := "http://" + n.public.Addr().String()
+	if n.empty {
+		if err := demo(ctx, url, a.token); err != nil {
+			return err
+		}
+	}
+	info := readyInfo{HTTP: url, WS: "ws://" + n.public.Addr().String() + "/v1/ws", Admin: "http://" + n.admin.Addr().String(), Data: dir.path}
+	for _, id := range dir.Shards {
+		info.Redis = append(info.Redis, readyRedis{Shard: id, Addr: redis[id].Addr, PID: redis[id].PID})
+	}
+	if err := writeReady(o.readyFile, &info); err != nil {
+		return err
+	}
+	a.welcome(&info, n)
+	return nil
+}
+
+// writeReady writes the ready file where one was asked for.
+func writeReady(path string, info *readyInfo) error {
+	if path == "" {
+		return nil
+	}
+	info.PID = os.Getpid()
+	b, err := json.Marshal(info)
+	if err != nil {
+		return fmt.Errorf("ready file: %w", err)
+	}
+	if err := writeFile(path, append(b, '\n')); err != nil {
+		return exit(exitFailed, "ready file: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,280 @@
+package walletd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"walletd/gateway"
+	"walletd/journal"
+	"walletd/projector"
+	"walletd/projector/view"
+	"walletd/shardrouter"
+	"walletd/shardrouter/keeper"
+	"walletd/shardrouter/lane"
+)
+
+// drainFor bounds how long a stop waits for what is under way.
+const drainFor = 10 * time.Second
+
+// nodeConfig is what one process is.
+type nodeConfig struct {
+	partitions   int
+	assets       journal.Assets
+	id           string
+	wallet       string   // names the wallet in the projection's store
+	keeps        []string // shards that this process stands for
+	projection   string   // directory of the read models
+	projectorURL string   // of another process, where this one has no projector
+	token        string
+	origins      []string
+}
+
+// node is one process's parts. The fields above the blank line are given, the others come about in run.
+type node struct {
+	cfg           nodeConfig
+	log           journal.Log
+	source        shardrouter.Source
+	store         shardrouter.Store
+	election      shardrouter.Election
+	logger        *slog.Logger
+	public, admin net.Listener
+
+	registry  *prometheus.Registry
+	lanes     *lane.Lanes
+	view      *view.View
+	projector *projector.Projector
+	keepers   []*keeper.Keeper
+	gateway   *gateway.Server
+	empty     bool // the journal has no event yet
+}
+
+// run creates the parts, wires and opens them, calls ready when everything answers, waits for ctx, and stops in reverse:
+// the doors first, so that nothing new comes in; then the lanes, which answer what they have taken, for which the keepers
+// must still journal; then keepers and projector.
+func (n *node) run(ctx context.Context, r roles, ready func(context.Context) error) error {
+	if err := n.create(ctx, r); err != nil {
+		return err
+	}
+	// The parts outlive ctx until they are stopped one after the other.
+	inner, stopParts := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopParts()
+	parts, inner := errgroup.WithContext(inner)
+	if n.lanes != nil {
+		parts.Go(func() error { return quiet(inner, n.lanes.Run(inner)) })
+	}
+	for _, k := range n.keepers {
+		parts.Go(func() error { return quiet(inner, k.Run(inner)) })
+	}
+	if n.projector != nil {
+		parts.Go(func() error { return quiet(inner, n.projector.Run(inner)) })
+	}
+	doors := n.doors(r)
+	for _, d := range doors {
+		parts.Go(func() error { return d.serve() })
+	}
+	err := n.await(ctx, inner, r, ready)
+	n.stopDoors(doors)
+	stopParts()
+	return errors.Join(err, parts.Wait(), n.close())
+}
+
+// await is the time between opening and stopping.
+func (n *node) await(ctx, inner context.Context, r roles, ready func(context.Context) error) error {
+	both, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(inner, cancel)() // a part that failed ends the waiting
+	if err := n.untilServing(both, r); err != nil {
+		return ignoreCancel(ctx, inner, err)
+	}
+	if err := ready(both); err != nil {
+		return ignoreCancel(ctx, inner, err)
+	}
+	<-both.Done()
+	return nil
+}
+
+// ignoreCancel drops an error that is only the echo of a stop, or of a part's own failure, which is told anyway.
+func ignoreCancel(ctx, inner context.Context, err error) error {
+	if ctx.Err() != nil || inner.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (n *node) create(ctx context.Context, r roles) (err error) {
+	n.registry = prometheus.NewRegistry()
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if r.gateway || r.keeper { // keepers deliver through lanes, too
+		if n.lanes, err = lane.New(lane.Config{Partitions: n.cfg.partitions, Map: n.source, Log: n.logger}); err != nil {
+			return fmt.Errorf("lanes: %w", err)
+		}
+	}
+	if n.log != nil {
+		if n.empty, err = emptyLog(ctx, n.log); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+	}
+	if r.projector {
+		if err := n.createProjector(); err != nil {
+			return err
+		}
+	}
+	if r.keeper {
+		if err := n.createKeepers(); err != nil {
+			return err
+		}
+	}
+	if r.gateway {
+		return n.createGateway()
+	}
+	return nil
+}
+
+// emptyLog reports whether no partition of the journal has a record.
+func emptyLog(ctx context.Context, log journal.Log) (bool, error) {
+	for p := range log.Partitions() {
+		end, err := log.End(ctx, p)
+		if err != nil {
+			return false, err
+		}
+		if end > 0 {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (n *node) createGateway() (err error) {
+	reads := n.reads()
+	if reads == nil {
+		target, err := url.Parse(n.cfg.projectorURL)
+		if err != nil || target.Host == "" {
+			return exit(exitUsage, "projector_url %q is no address like http://host:8082", n.cfg.projectorURL)
+		}
+		reads = proxyTo(target)
+	}
+	n.gateway, err = gateway.New(gateway.Config{Assets: n.cfg.assets, Partitions: n.cfg.partitions, Shards: n.lanes, Reads: reads, Logger: n.logger,
+		Metrics: gateway.NewMetrics(n.registry), Token: n.cfg.token, Origins: n.cfg.origins})
+	return err
+}
+
+// reads are the projection's routes, nil where this process has no projector.
+func (n *node) reads() http.Handler {
+	if n.view == nil {
+		return nil
+	}
+	return gateway.NewReads(&projection{view: n.view, assets: n.cfg.assets, lag: n.lag}, n.cfg.partitions)
+}
+
+// proxyTo hands reads to a process that has a projector; when it does not answer, the client is told to come again.
+func proxyTo(target *url.URL) http.Handler {
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			problem(w, "projection_behind", "the projector does not answer: "+err.Error())
+		},
+	}
+}
+
+// door is a listener with its server.
+type door struct {
+	*http.Server
+	on net.Listener
+}
+
+func (d door) serve() error {
+	if err := d.Serve(d.on); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", d.on.Addr(), err)
+	}
+	return nil
+}
+
+// doors are the process's listeners: the gateway's, or the projector's for gateways elsewhere; and the operators'.
+func (n *node) doors(r roles) []door {
+	server := func(h http.Handler) *http.Server {
+		return &http.Server{
+			Handler:           h,
+			ReadHeaderTimeout: 10 * time.Second, // a client that trickles its headers holds a connection (semantics 1, row 0)
+			ReadTimeout:       30 * time.Second, // and its body
+			IdleTimeout:       2 * time.Minute,
+			MaxHeaderBytes:    64 << 10,
+			ErrorLog:          slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug),
+		}
+	}
+	doors := []door{{server(n.adminHandler()), n.admin}}
+	switch {
+	case r.gateway:
+		doors = append(doors, door{server(n.gateway), gateway.Listen(n.public)})
+	case r.projector:
+		doors = append(doors, door{server(n.tokenOnly(n.reads())), n.public})
+	}
+	return doors
+}
+
+// tokenOnly guards the projector's own listener like the gateway guards its.
+func (n *node) tokenOnly(h http.Handler) http.Handler {
+	return n.adminOnly(h.ServeHTTP)
+}
+
+func (n *node) stopDoors(doors []door) {
+	ctx, cancel := context.WithTimeout(context.Background(), drainFor)
+	defer cancel()
+	if n.gateway != nil {
+		n.gateway.Drain(ctx)
+	}
+	for i := len(doors) - 1; i >= 0; i-- {
+		if err := doors[i].Shutdown(ctx); err != nil {
+			_ = doors[i].Close() // whoever is still there has had its time
+		}
+	}
+	if n.lanes != nil {
+		if err := n.lanes.Drain(ctx); err != nil {
+			n.logger.Warn("not everything under way was answered", "err", err)
+		}
+	}
+}
+
+func (n *node) close() error {
+	if n.view != nil {
+		return n.view.Close()
+	}
+	return nil
+}
+
+// serving is the number of partitions that a keeper serves in this process's map.
+func (n *node) serving() int {
+	m := n.source.Current()
+	if m == nil {
+		return 0
+	}
+	count := 0
+	for _, p := range m.Partitions {
+		if p.Epoch > 0 && m.Shards[p.Shard].State == shardrouter.StateServing {
+			count++
+		}
+	}
+	return count
+}
+
+// untilServing waits until everything answers. A keeper alone is ready when it stands by: another may own the shards.
+func (n *node) untilServing(ctx context.Context, r roles) error {
+	for r.gateway && n.serving() < n.cfg.partitions {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return nil
+}
