@@ -1,0 +1,173 @@
+package view
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"walletd/journal"
+)
+
+// Fold takes one partition's frames into the store. One goroutine uses it. What it takes becomes visible, all at once and
+// with its cursor, by Commit; after an error of Take or Commit only Rollback helps, which returns to the last commit.
+type Fold struct {
+	view   *View
+	state  *state
+	book   *journal.Book
+	at     progress // as committed
+	cursor journal.Cursor
+	tally  movements
+	events int // since the last commit
+	broken bool
+
+	effects effects // of the event that is being folded
+}
+
+// Fold opens the partition for writing. Only one Fold of a partition may be open.
+func (v *View) Fold(partition int) (*Fold, error) {
+	if v.config.ReadOnly || partition < 0 || partition >= v.config.Partitions {
+		return nil, fmt.Errorf("fold partition %d of %d (read-only: %v): not possible", partition, v.config.Partitions, v.config.ReadOnly)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.folding[partition] {
+		return nil, fmt.Errorf("fold partition %d: it is being folded already", partition)
+	}
+	at, err := v.progress(v.db, partition)
+	if err != nil {
+		return nil, fmt.Errorf("fold partition %d: %w", partition, err)
+	}
+	s, err := newState(v.db, partition, v.config.CacheAccounts/v.config.Partitions)
+	if err != nil {
+		return nil, fmt.Errorf("fold partition %d: %w", partition, err)
+	}
+	f := &Fold{view: v, state: s, at: at, book: &journal.Book{Partition: partition, Partitions: v.config.Partitions, State: s}}
+	f.effects.f = f
+	f.rewind()
+	v.folding[partition] = true
+	v.waits[partition].restart()
+	return f, nil
+}
+
+// rewind puts cursor and Book back to what is committed.
+func (f *Fold) rewind() {
+	f.cursor = f.at.cursor
+	f.book.Epoch, f.book.Seq, f.book.TimeMS = f.at.book.epoch, f.at.book.seq, f.at.book.timeMS
+	f.tally.reset(f.book.Partition, f.book.Partitions)
+	f.events, f.broken = 0, false
+}
+
+// Close gives the partition back. What is not committed is forgotten.
+func (f *Fold) Close() error {
+	f.view.mu.Lock()
+	defer f.view.mu.Unlock()
+	delete(f.view.folding, f.book.Partition)
+	if err := f.state.batch.Close(); err != nil {
+		return fmt.Errorf("close fold of partition %d: %w: %w", f.book.Partition, ErrStore, err)
+	}
+	return nil
+}
+
+// Cursor is where the log is to be read on.
+func (f *Fold) Cursor() journal.Cursor { return f.cursor }
+
+// TimeMS is the time of the last event taken.
+func (f *Fold) TimeMS() int64 { return f.book.TimeMS }
+
+// Size is the size of the open batch, bytes; Events is how many events it holds.
+func (f *Fold) Size() int { return f.state.batch.Len() }
+
+// Events is the number of events in the open batch.
+func (f *Fold) Events() int { return f.events }
+
+// Take folds the record at the cursor's offset. ErrDamaged: the journal is not what its keepers wrote; ErrStore: the
+// store failed.
+func (f *Fold) Take(offset int64, record []byte) (journal.Verdict, error) {
+	if f.broken {
+		return "", fmt.Errorf("fold partition %d: roll back first", f.book.Partition)
+	}
+	frame, verdict, err := f.cursor.Next(offset, record)
+	if err == nil && offset == 0 {
+		f.setGenesis(record)
+	}
+	if err == nil && verdict == journal.Accepted {
+		err = frame.EachEvent(f.apply)
+	}
+	if err != nil {
+		f.broken = true
+		if !errors.Is(err, journal.ErrDamaged) && errors.Is(err, journal.ErrBadFrame) {
+			err = fmt.Errorf("%w: partition %d offset %d: %w", journal.ErrDamaged, f.book.Partition, offset, err)
+		}
+		return "", fmt.Errorf("fold: %w", err)
+	}
+	return verdict, nil
+}
+
+func (f *Fold) setGenesis(record []byte) {
+	sum := sha256.Sum256(record)
+	f.state.put(prefix(nil, keyGenesis, f.book.Partition), sum[:])
+}
+
+func (f *Fold) apply(e *journal.Event) error {
+	row := &f.effects.row
+	if _, err := row.Parse(e.Packed); err != nil {
+		return fmt.Errorf("%w: event %v: %w", journal.ErrDamaged, e.Position, err)
+	}
+	f.state.row = e.Packed
+	f.state.now = place{e.Epoch, e.Seq, max(f.book.TimeMS, e.TimeMS)}
+	f.effects.flagged = 0
+	err := f.book.Apply(e, &f.effects)
+	if f.state.err != nil { // then what Apply says stands on answers that were none
+		return f.state.err
+	}
+	if err == nil && row.Op == journal.OpDeliver {
+		f.tally.receive(row)
+	}
+	f.events++
+	return err
+}
+
+// Commit makes what was taken visible. Without anything taken it does nothing.
+func (f *Fold) Commit() error {
+	if f.broken {
+		return fmt.Errorf("commit partition %d: roll back first", f.book.Partition)
+	}
+	if f.cursor == f.at.cursor {
+		return nil
+	}
+	at := progress{f.cursor, place{f.book.Epoch, f.book.Seq, f.book.TimeMS}}
+	err := f.state.flush()
+	if err == nil {
+		f.view.channels.write(f.state, &f.tally)
+		f.state.put(prefix(nil, keyCursor, f.book.Partition), at.append(nil))
+		err = f.state.err
+	}
+	if err == nil {
+		if e := f.view.db.Apply(f.state.batch, noSync); e != nil {
+			err = fmt.Errorf("%w: %w", ErrStore, e)
+		}
+	}
+	if err != nil {
+		f.broken = true
+		return fmt.Errorf("commit partition %d: %w", f.book.Partition, err)
+	}
+	f.view.channels.commit(&f.tally, at.book.seq, f.state)
+	f.state.committed()
+	f.at = at
+	f.tally.reset(f.book.Partition, f.book.Partitions)
+	f.events = 0
+	f.view.waits[f.book.Partition].advance(at.book.seq)
+	return nil
+}
+
+// Rollback forgets what was taken since the last commit.
+func (f *Fold) Rollback() error {
+	if err := f.state.dropped(); err != nil {
+		return fmt.Errorf("roll back partition %d: %w", f.book.Partition, err)
+	}
+	f.rewind()
+	return nil
+}
+
+// Stop says that the partition is folded no further, and why: whoever waits for it is told at once.
+func (f *Fold) Stop(why error) { f.view.waits[f.book.Partition].stop(why) }

@@ -1,0 +1,182 @@
+package view
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"walletd/journal"
+)
+
+// Reading is one state of the store. Close it soon: it keeps what has been overwritten since.
+type Reading struct {
+	view *View
+	snap *pebble.Snapshot
+}
+
+// Read takes a state of the store.
+func (v *View) Read() *Reading { return &Reading{v, v.db.NewSnapshot()} }
+
+// Close gives it up.
+func (r *Reading) Close() error {
+	if err := r.snap.Close(); err != nil {
+		return fmt.Errorf("%w: close snapshot: %w", ErrStore, err)
+	}
+	return nil
+}
+
+// reading runs fn on one state of the store.
+func reading[T any](v *View, fn func(*Reading) (T, bool, error)) (t T, ok bool, err error) {
+	r := v.Read()
+	defer func() { err = errors.Join(err, r.Close()) }()
+	return fn(r)
+}
+
+// Position is the partition's last event that the projection reflects.
+func (v *View) Position(partition int) (journal.Position, error) {
+	p, _, err := reading(v, func(r *Reading) (journal.Position, bool, error) {
+		p, err := r.Position(partition)
+		return p, true, err
+	})
+	return p, err
+}
+
+// Position is as View.Position.
+func (r *Reading) Position(partition int) (journal.Position, error) {
+	if partition < 0 || partition >= r.view.config.Partitions {
+		return journal.Position{}, fmt.Errorf("position: there is no partition %d", partition)
+	}
+	g, err := r.view.progress(r.snap, partition)
+	return g.book.position(partition), err
+}
+
+// Cursor is where the log would be read on.
+func (r *Reading) Cursor(partition int) (journal.Cursor, error) {
+	g, err := r.view.progress(r.snap, partition)
+	return g.cursor, err
+}
+
+// Account is an account as the projection has it.
+type Account struct {
+	Handle journal.Handle
+	journal.Account
+	Details   journal.AccountDetails
+	CreatedMS int64
+	Position  journal.Position // that the answer reflects
+}
+
+// Account answers the account, false when the projection knows none. A suspense account has details of the view's making.
+func (v *View) Account(h journal.Handle) (Account, bool, error) {
+	return reading(v, func(r *Reading) (Account, bool, error) { return r.Account(h) })
+}
+
+// Account is as View.Account.
+func (r *Reading) Account(h journal.Handle) (a Account, ok bool, err error) {
+	p, ok := r.partitionOf(h)
+	if !ok {
+		return a, false, nil
+	}
+	a.Handle = h
+	if a.Account, ok, err = get(r.snap, handleKey(nil, keyAccount, p, h), journal.ParseAccount); err != nil || !ok {
+		return a, ok, err
+	}
+	if a.CreatedMS, a.Details, err = r.details(h); err != nil {
+		return a, false, err
+	}
+	a.Position, err = r.Position(p)
+	return a, true, err
+}
+
+// partitionOf is false for a suspense handle that names a partition which the wallet does not have.
+func (r *Reading) partitionOf(h journal.Handle) (int, bool) {
+	p := h.Partition(r.view.config.Partitions)
+	return p, p < r.view.config.Partitions
+}
+
+// details reads what an account was opened with. Details that are no JSON give none: the id is then unknown.
+func (r *Reading) details(h journal.Handle) (createdMS int64, d journal.AccountDetails, err error) {
+	if p, asset, ok := h.Suspense(); ok {
+		return 0, journal.AccountDetails{ID: SuspenseID(p, asset)}, nil
+	}
+	p, _ := r.partitionOf(h)
+	_, _, err = get(r.snap, handleKey(nil, keyDetails, p, h), func(b []byte) (struct{}, error) {
+		if len(b) < 7 {
+			return struct{}{}, badRecord("details", b)
+		}
+		createdMS = int64(binary.BigEndian.Uint64(append([]byte{0}, b[:7]...)))
+		if json.Unmarshal(b[7:], &d) != nil {
+			d = journal.AccountDetails{}
+		}
+		return struct{}{}, nil
+	})
+	return createdMS, d, err
+}
+
+// SuspenseID is how a suspense account is called in answers; no client can have an account of that name (it has a colon).
+func SuspenseID(partition int, asset journal.Asset) string {
+	return fmt.Sprintf("suspense:%d:%d", partition, asset)
+}
+
+// names remembers the ids of the accounts that an answer mentions.
+type names struct {
+	r     *Reading
+	known map[journal.Handle]string
+	err   error
+}
+
+func (r *Reading) names() *names { return &names{r: r, known: map[journal.Handle]string{}} }
+
+// of is the account's id, else "". It is unknown when the account's partition is not folded here, or not that far.
+func (n *names) of(h journal.Handle) string {
+	id, ok := n.known[h]
+	if _, here := n.r.partitionOf(h); ok || h.IsZero() || !here {
+		return id
+	}
+	_, d, err := n.r.details(h)
+	if err != nil && n.err == nil {
+		n.err = err
+	}
+	n.known[h] = d.ID
+	return d.ID
+}
+
+// Balance is an account's money at a time.
+type Balance struct {
+	Account   journal.Handle
+	ID        string
+	Asset     journal.Asset
+	Available journal.Amount
+	Reserved  journal.Amount
+	Version   uint64
+	Position  journal.Position // that the answer reflects: nothing behind it is known
+}
+
+// BalanceAt answers the balance after the account's last change not later than atMS (milliseconds since 1970); false when
+// the account did not exist by then, or not at all. One seek.
+func (v *View) BalanceAt(h journal.Handle, atMS int64) (Balance, bool, error) {
+	return reading(v, func(r *Reading) (Balance, bool, error) { return r.BalanceAt(h, atMS) })
+}
+
+// BalanceAt is as View.BalanceAt.
+func (r *Reading) BalanceAt(h journal.Handle, atMS int64) (b Balance, ok bool, err error) {
+	p, ok := r.partitionOf(h)
+	if !ok || atMS < 0 {
+		return b, false, nil
+	}
+	var last Entry
+	_, err = r.entries(p, h, span{beforeMS: atMS + 1}, func(e Entry) (bool, error) {
+		last = e
+		return false, nil
+	})
+	if err != nil || last.Version == 0 {
+		return b, false, err
+	}
+	a, ok, err := r.Account(h)
+	if err != nil || !ok {
+		return b, false, err
+	}
+	return Balance{h, a.Details.ID, a.Asset, last.AvailableAfter, last.ReservedAfter, last.Version, a.Position}, true, nil
+}
