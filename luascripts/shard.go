@@ -125,6 +125,13 @@ func (s *Shard) fault(doing string, err error) error {
 	return fmt.Errorf("%s shard %s: %w", doing, s.addr, err)
 }
 
+// quiet: the client logs what it also answers; errors are handled once, by whoever gets them.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+func init() { redis.SetLogger(quiet{}) }
+
 // script is Lua that the shard keeps by its SHA-1.
 type script struct{ text, sha string }
 
@@ -148,6 +155,9 @@ var (
 //
 // Errors: those for which NothingMoved holds; ErrUnknown. A train that Releases runs on a Redis that is full, too.
 func (s *Shard) Run(ctx context.Context, t *Train) (Reply, error) {
+	if len(t.sections) == 0 {
+		return newReply(t), nil
+	}
 	err := s.run(ctx, t, trainScript)
 	if errors.Is(err, ErrOutOfMemory) && t.Releases() {
 		err = s.run(ctx, t, releaseScript)
@@ -164,6 +174,9 @@ func (s *Shard) run(ctx context.Context, t *Train, sc script) error {
 		return err
 	}
 	if err := s.client.ScriptLoad(ctx, sc.text).Err(); err != nil { // restarted, failed over, or new: it did not run
+		if err = translate(err, true); NothingMoved(err) {
+			return fmt.Errorf("load script: %w", err)
+		}
 		return fmt.Errorf("%w: load script: %w", ErrNotSent, err)
 	}
 	return s.evalsha(ctx, t, sc)
@@ -171,6 +184,7 @@ func (s *Shard) run(ctx context.Context, t *Train, sc script) error {
 
 func (s *Shard) evalsha(ctx context.Context, t *Train, sc script) error {
 	t.sent = false
+	t.arg[1] = byte(len(s.slices))
 	args := append(t.words[:0], "evalsha", sc.sha, len(s.keys))
 	args = append(append(args, s.keys...), t)
 	t.words = args

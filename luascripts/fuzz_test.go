@@ -1,0 +1,103 @@
+package luascripts
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"walletd/journal"
+	"walletd/journal/rows"
+)
+
+// Whatever a shard answers, the decoder answers every row of the train at most once, within the reply's bytes, or an
+// ErrBadReply; it never panics.
+func FuzzReply(f *testing.F) {
+	var tr Train
+	tr.Section(3, 1)
+	for op := journal.OpOpen; op <= journal.OpLook; op++ {
+		tr.Add((&journal.Row{Op: op}).Append(nil))
+	}
+	tr.Section(4, 1)
+	tr.Add((&journal.Row{Op: journal.OpRead}).Append(nil))
+
+	head := sectionHead(journal.OK, 1, 9, 5)
+	reservation := journal.Reservation{Status: journal.Tried}.Append([]byte{journal.ReservationSize})
+	good := bytes.Join([][]byte{
+		head, {2, 3, 1, 0, 0}, make([]byte, journal.AccountSize), {1 | detailBit}, make([]byte, 7), {5}, {32 | replayedBit}, make([]byte, 25),
+		{4}, {5 | detailBit}, make([]byte, 7), reservation, {6}, reservation, {45}, {8}, {1, 2}, reservation, {1, 2},
+		sectionHead(journal.StaleEpoch, 2, 0, 5),
+	}, nil)
+	tr.reply = append(tr.reply, good...)
+	reply := newReply(&tr)
+	for reply.NextSection() {
+	}
+	if reply.Err() != nil {
+		f.Fatal(reply.Err())
+	}
+	f.Add(good)
+	f.Add(good[:50])
+	f.Add(append(good, 1))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		tr.reply = append(tr.reply[:0], answer...)
+		reply := newReply(&tr)
+		n, bytesOfRecords := 0, 0
+		for reply.NextSection() {
+			var o rows.Outcome
+			for reply.NextRow(&o) {
+				n++
+				bytesOfRecords += len(o.Record)
+				if !o.Status.Known() || o.Op == 0 || o.Op > journal.OpLook {
+					t.Fatalf("row %d: op %v, status %d", n, o.Op, o.Status)
+				}
+			}
+		}
+		switch err := reply.Err(); {
+		case err != nil && !errors.Is(err, ErrBadReply):
+			t.Fatalf("a fault of another kind: %v", err)
+		case err == nil && n != tr.Rows():
+			t.Fatalf("%d of %d rows answered", n, tr.Rows())
+		case bytesOfRecords > len(answer):
+			t.Fatalf("%d bytes of records from %d", bytesOfRecords, len(answer))
+		}
+	})
+}
+
+// Whatever lies in an outbox, the decoder stays within it and answers its runs or an ErrBadEntry.
+func FuzzOutbox(f *testing.F) {
+	row := (&journal.Row{Op: journal.OpOpen, Text: []byte("{}")}).Append(nil)
+	events := append(row, byte(journal.Opened))
+	run := []byte{0, 3, 0, 0, 0, 1}
+	run = appendU56(appendU56(run, 7), 99)
+	run = append(run, 0, 1, 0, 0, 0, byte(len(events)))
+	run = append(run, events...)
+	f.Add(run)
+	f.Add(append(run, run...))
+	f.Add(run[:20])
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, sections []byte) {
+		size := 0
+		err := OutboxEntry{ID: 1, sections: sections}.Each(func(h Happened) error {
+			size += happenedHeadSize + len(h.Events)
+			if h.Count == 0 || h.LastSeq() < h.FirstSeq {
+				t.Fatalf("a run of %d events from %d", h.Count, h.FirstSeq)
+			}
+			return nil
+		})
+		if err == nil && size != len(sections) || err != nil && !errors.Is(err, ErrBadEntry) {
+			t.Fatalf("%d of %d bytes, %v", size, len(sections), err)
+		}
+	})
+}
+
+// Marks come back as they were packed.
+func FuzzMarks(f *testing.F) {
+	f.Add(appendMarks(nil, []Mark{{1, 2, 3}, {4, 5, 6}}))
+	f.Add([]byte{1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		marks, err := parseMarks(nil, b)
+		if err == nil && !bytes.Equal(appendMarks(nil, marks), b) || err != nil && !errors.Is(err, ErrBadMarks) {
+			t.Fatalf("%x: %v, %v", b, marks, err)
+		}
+	})
+}
