@@ -86,37 +86,22 @@ func TestInFlightIsWhatHasNotArrived(t *testing.T) {
 	}
 }
 
-// forged is a history whose first delivery of two legs or more, from another partition, was changed.
-func forged(t testing.TB, change func(*journal.Row)) *history.History {
-	t.Helper()
-	h := history.New(shape(31))
-	h.DeliverAll()
-	for q := range h.Events {
-		events := append([]journal.Event(nil), h.Events[q]...)
-		for i := range events {
-			if row, err := events[i].Row(); err == nil && row.Op == journal.OpDeliver && row.LegCount >= 2 {
-				change(&row)
-				events[i].Packed = row.Append(nil)
-				history.Rewrite(h.Log, q, events, 8)
-				return h
-			}
-		}
-	}
-	t.Fatal("no delivery")
-	return nil
-}
-
 func TestForgedDeliveriesAreSeen(t *testing.T) {
 	for name, change := range map[string]func(*journal.Row){
-		"lost":    func(r *journal.Row) { r.SetLegs(pack(legs(r)[1:])) },
-		"doubled": func(r *journal.Row) { r.SetLegs(pack(append(legs(r)[:1:1], legs(r)...))) },
-		"swapped": func(r *journal.Row) { // same count, same sum: other payees
-			l := legs(r)
+		"lost": func(r *journal.Row) { r.SetLegs(history.Pack(history.Legs(r)[1:])) },
+		"doubled": func(r *journal.Row) {
+			l := history.Legs(r)
+			r.SetLegs(history.Pack(append(l[:1:1], l...)))
+		},
+		"swapped": func(r *journal.Row) { // same count, same sum: other ids
+			l := history.Legs(r)
 			l[0].ID, l[1].ID = l[1].ID, l[0].ID
-			r.SetLegs(pack(l))
+			r.SetLegs(history.Pack(l))
 		},
 	} {
-		h := forged(t, change)
+		h := history.New(shape(31))
+		h.DeliverAll()
+		h.Forge(h.Log, 1, h.Deliveries(1, 2)[0], change)
 		v := opened(t, h.Partitions)
 		project(t, v, h)
 		c := v.Conservation()
@@ -131,20 +116,6 @@ func TestForgedDeliveriesAreSeen(t *testing.T) {
 			t.Errorf("%s: %+v", name, off)
 		}
 	}
-}
-
-func legs(r *journal.Row) (list []journal.Leg) {
-	for i := range r.LegCount {
-		list = append(list, r.Leg(i))
-	}
-	return list
-}
-
-func pack(list []journal.Leg) (b []byte) {
-	for _, l := range list {
-		b = journal.AppendLeg(b, l)
-	}
-	return b
 }
 
 // A partition folded far ahead of the other end of its channels is remembered in bounded memory, and still compared.

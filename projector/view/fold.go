@@ -71,10 +71,15 @@ func (f *Fold) Close() error {
 // Cursor is where the log is to be read on.
 func (f *Fold) Cursor() journal.Cursor { return f.cursor }
 
+// Position is the last event taken.
+func (f *Fold) Position() journal.Position {
+	return journal.Position{Partition: f.book.Partition, Epoch: f.book.Epoch, Seq: f.book.Seq}
+}
+
 // TimeMS is the time of the last event taken.
 func (f *Fold) TimeMS() int64 { return f.book.TimeMS }
 
-// Size is the size of the open batch, bytes; Events is how many events it holds.
+// Size is the size of the open batch, bytes.
 func (f *Fold) Size() int { return f.state.batch.Len() }
 
 // Events is the number of events in the open batch.

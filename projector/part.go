@@ -1,0 +1,231 @@
+package projector
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"walletd/journal"
+	"walletd/projector/view"
+)
+
+// part tails one partition.
+type part struct {
+	*Projector
+	partition int
+
+	// Owned by run.
+	dropped map[journal.Verdict]uint64 // since the last commit
+	looked  time.Time
+
+	mu       sync.Mutex // guards what follows: the state that others see
+	position journal.Position
+	offset   int64     // folded up to here
+	end      int64     // of the log, as last seen
+	timeMS   int64     // of the last event folded
+	current  time.Time // when it was last at the log's end
+	stopped  error
+}
+
+func (pt *part) load() (err error) {
+	r := pt.config.View.Read()
+	defer func() { err = errors.Join(err, r.Close()) }()
+	c, err := r.Cursor(pt.partition)
+	if err != nil {
+		return err
+	}
+	pt.offset, pt.end, pt.current = c.Offset, c.Offset, time.Now()
+	pt.position, err = r.Position(pt.partition)
+	return err
+}
+
+// Waits between tries when the log does not answer.
+const (
+	retryMin = 50 * time.Millisecond
+	retryMax = 5 * time.Second
+)
+
+// run tails until ctx ends. It fails only when going on makes no sense for any partition.
+func (pt *part) run(ctx context.Context) (err error) {
+	fold, err := pt.config.View.Fold(pt.partition)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fold.Close()) }()
+	// careful: commit every frame, so that the projection ends exactly before the damage.
+	known, careful, retry := false, false, retryMin
+	for ctx.Err() == nil {
+		e := pt.look(ctx, fold, &known, careful)
+		switch {
+		case e == nil:
+			careful, retry = false, retryMin
+			pt.await(ctx, fold.Cursor().Offset)
+		case ctx.Err() != nil:
+		case errors.Is(e, view.ErrStore), errors.Is(e, view.ErrForeign):
+			return e
+		case errors.Is(e, journal.ErrDamaged) && careful:
+			if err := fold.Rollback(); err != nil {
+				return err
+			}
+			pt.stop(fold, e)
+			<-ctx.Done()
+		default:
+			if err := fold.Rollback(); err != nil {
+				return err
+			}
+			if careful = errors.Is(e, journal.ErrDamaged); !careful {
+				pt.config.Logger.Warn("the projection cannot read the journal; it tries again", "partition", pt.partition, "err", e, "in", retry)
+				sleep(ctx, retry)
+				retry = min(2*retry, retryMax)
+			}
+		}
+	}
+	return nil
+}
+
+// look folds what is there, once it is known that the log is the view's.
+func (pt *part) look(ctx context.Context, fold *view.Fold, known *bool, careful bool) error {
+	if !*known {
+		if err := pt.recognise(ctx); err != nil {
+			return err
+		}
+		*known = true
+	}
+	return pt.catchUp(ctx, fold, careful)
+}
+
+// recognise compares the log's first record with the one that the view began with.
+func (pt *part) recognise(ctx context.Context) error {
+	genesis, ok, err := pt.config.View.Genesis(pt.partition)
+	if err != nil || !ok {
+		return err
+	}
+	found := errors.New("found")
+	var first journal.Hash
+	_, err = pt.config.Log.Read(ctx, pt.partition, 0, func(_ int64, record []byte) error {
+		first = sha256.Sum256(record)
+		return found
+	})
+	if err == nil {
+		return fmt.Errorf("%w: the journal is empty, the projection is not; delete the projection, or restore the journal", view.ErrForeign)
+	}
+	if !errors.Is(err, found) {
+		return err
+	}
+	if first != genesis {
+		return fmt.Errorf("%w: it was made from another journal; delete its directory, the projection is rebuilt", view.ErrForeign)
+	}
+	return nil
+}
+
+// catchUp folds what is there. What it has taken when an error comes from the log is committed.
+func (pt *part) catchUp(ctx context.Context, fold *view.Fold, careful bool) error {
+	end, err := pt.config.Log.End(ctx, pt.partition)
+	if err != nil {
+		return fmt.Errorf("end of the journal: %w", err)
+	}
+	if at := fold.Cursor().Offset; end < at {
+		return fmt.Errorf("%w: partition %d ends at offset %d, and the projection has folded %d records of it", journal.ErrDamaged, pt.partition, end, at)
+	}
+	pt.ends(end)
+	pt.looked, pt.dropped = time.Now(), map[journal.Verdict]uint64{}
+	_, err = pt.config.Log.Read(ctx, pt.partition, fold.Cursor().Offset, func(offset int64, record []byte) error {
+		verdict, err := fold.Take(offset, record)
+		if err != nil {
+			return err
+		}
+		if verdict != journal.Accepted {
+			pt.dropped[verdict]++
+		}
+		if careful || fold.Size() >= pt.config.CommitBytes {
+			return pt.commit(fold)
+		}
+		return nil
+	})
+	if errors.Is(err, journal.ErrDamaged) || errors.Is(err, view.ErrStore) {
+		return err
+	}
+	return errors.Join(pt.commit(fold), err)
+}
+
+func (pt *part) commit(fold *view.Fold) error {
+	events := fold.Events()
+	if err := fold.Commit(); err != nil {
+		return err
+	}
+	pt.counts.add(events, pt.dropped)
+	clear(pt.dropped)
+	c := fold.Cursor()
+	pt.mu.Lock()
+	defer pt.mu.Unlock()
+	pt.position, pt.offset, pt.timeMS = fold.Position(), c.Offset, fold.TimeMS()
+	if pt.end = max(pt.end, c.Offset); pt.end == c.Offset {
+		pt.current = time.Now()
+	}
+	return nil
+}
+
+// await waits for more, and at least until Interval has passed since the last look.
+func (pt *part) await(ctx context.Context, offset int64) {
+	if err := pt.config.Log.Wait(ctx, pt.partition, offset); err != nil {
+		if ctx.Err() == nil {
+			pt.config.Logger.Warn("the projection cannot wait for the journal; it looks again", "partition", pt.partition, "err", err)
+			sleep(ctx, retryMin)
+		}
+		return
+	}
+	sleep(ctx, pt.config.Interval-time.Since(pt.looked))
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// stop says aloud that the partition is folded no further: in the log, in Lag, and to everyone who waits for it.
+func (pt *part) stop(fold *view.Fold, why error) {
+	pt.config.Logger.Error("the journal is damaged; the projection of this partition stops here", "partition", pt.partition, "position", fold.Position(), "err", why)
+	fold.Stop(why)
+	pt.mu.Lock()
+	defer pt.mu.Unlock()
+	pt.stopped = why
+}
+
+func (pt *part) ends(end int64) {
+	pt.mu.Lock()
+	defer pt.mu.Unlock()
+	pt.end = end
+	if end <= pt.offset && pt.stopped == nil {
+		pt.current = time.Now()
+	}
+}
+
+// lag tells how far behind it is. Its seconds are the smaller of two bounds that both hold: the age of the last event
+// folded, and the time since the log's end was last reached.
+func (pt *part) lag() Lag {
+	pt.mu.Lock()
+	defer pt.mu.Unlock()
+	l := Lag{Partition: pt.partition, Position: pt.position.String(), Records: max(pt.end-pt.offset, 0)}
+	if pt.stopped != nil {
+		l.Stopped = pt.stopped.Error()
+	}
+	if l.Records > 0 || pt.stopped != nil {
+		now := time.Now()
+		behind := now.Sub(pt.current)
+		if pt.timeMS > 0 {
+			behind = min(behind, now.Sub(time.UnixMilli(pt.timeMS)))
+		}
+		l.Seconds = max(behind, 0).Seconds()
+	}
+	return l
+}

@@ -1,0 +1,179 @@
+package projector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"walletd/journal"
+	"walletd/projector/view"
+)
+
+// Config says what to project.
+type Config struct {
+	Log        journal.Log
+	View       *view.View
+	Partitions []int          // nil: all of the log
+	Assets     journal.Assets // names for metrics
+	Logger     *slog.Logger   // nil: slog's default
+
+	// CommitBytes is the size of a batch, bytes; 0: 1 MiB. What is there is committed at the latest when the log's end is reached.
+	CommitBytes int
+	// Interval is the least time between two looks at a partition; 0: 2 ms. An idle partition is looked at as soon as it
+	// grows; a busy one in batches, which a tenth of the commits then carry.
+	Interval time.Duration
+}
+
+func (c *Config) validate() error {
+	var problems []error
+	if c.Log == nil || c.View == nil {
+		return errors.New("projector: no log or no view")
+	}
+	if c.Log.Partitions() != c.View.Partitions() {
+		problems = append(problems, fmt.Errorf("the log has %d partitions, the view %d", c.Log.Partitions(), c.View.Partitions()))
+	}
+	if c.Partitions == nil {
+		for p := range c.Log.Partitions() {
+			c.Partitions = append(c.Partitions, p)
+		}
+	}
+	seen := map[int]bool{}
+	for _, p := range c.Partitions {
+		if p < 0 || p >= c.Log.Partitions() || seen[p] {
+			problems = append(problems, fmt.Errorf("partition %d is not there, or named twice", p))
+		}
+		seen[p] = true
+	}
+	if c.CommitBytes < 0 || c.Interval < 0 {
+		problems = append(problems, errors.New("a negative bound"))
+	}
+	if c.CommitBytes == 0 {
+		c.CommitBytes = 1 << 20
+	}
+	if c.Interval == 0 {
+		c.Interval = 2 * time.Millisecond
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("projector: %w", errors.Join(problems...))
+	}
+	return nil
+}
+
+// Projector keeps a view up to date. All methods may be called from several goroutines.
+type Projector struct {
+	config Config
+	parts  []*part
+	byNo   map[int]*part
+	counts counts
+}
+
+// New makes a projector; Run starts it.
+func New(c Config) (*Projector, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	p := &Projector{config: c, byNo: map[int]*part{}}
+	for _, n := range c.Partitions {
+		pt := &part{Projector: p, partition: n}
+		if err := pt.load(); err != nil {
+			return nil, fmt.Errorf("projector: %w", err)
+		}
+		p.parts = append(p.parts, pt)
+		p.byNo[n] = pt
+	}
+	return p, nil
+}
+
+// Run projects until ctx ends, or until the store fails (view.ErrStore) or is of another journal (view.ErrForeign). A
+// damaged partition does not end it: see Lag. The log's outages are waited out.
+func (p *Projector) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var running sync.WaitGroup
+	failed := make(chan error, len(p.parts))
+	for _, pt := range p.parts {
+		running.Go(func() {
+			if err := pt.run(ctx); err != nil {
+				failed <- fmt.Errorf("project partition %d: %w", pt.partition, err)
+				cancel(err)
+			}
+		})
+	}
+	running.Go(func() { p.watch(ctx) })
+	running.Wait()
+	close(failed)
+	var errs []error
+	for err := range failed {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// watchEvery is how often the running conservation is looked at. The metric is looked at when it is scraped.
+const watchEvery = time.Second
+
+// watch says it aloud when money is not conserved.
+func (p *Projector) watch(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	said := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		c := p.config.View.Conservation()
+		now := ""
+		for asset, sum := range c.Error {
+			if sum != 0 {
+				now += fmt.Sprintf("%s %+d ", p.config.Assets.Code(asset), sum)
+			}
+		}
+		for _, off := range c.Off {
+			now += fmt.Sprintf("channel %d→%d %s: %+d legs, %+d ", off.From, off.To, p.config.Assets.Code(off.Asset), off.Legs, off.Amount)
+		}
+		if now != "" && now != said {
+			p.config.Logger.Error("money is not conserved in the journal; walletd reconcile finds the event", "error", now)
+		}
+		said = now
+	}
+}
+
+// Lag is how far a partition's projection is behind its log.
+type Lag struct {
+	Partition int     `json:"partition"`
+	Position  string  `json:"position"`          // of the last event folded
+	Records   int64   `json:"records"`           // of the log, not folded yet
+	Seconds   float64 `json:"seconds"`           // how old the answers may be
+	Stopped   string  `json:"stopped,omitempty"` // why the partition is folded no further
+}
+
+// Lag asks the log for its ends and answers for every partition.
+func (p *Projector) Lag(ctx context.Context) ([]Lag, error) {
+	list := make([]Lag, 0, len(p.parts))
+	for _, pt := range p.parts {
+		end, err := p.config.Log.End(ctx, pt.partition)
+		if err != nil {
+			return nil, fmt.Errorf("lag of partition %d: %w", pt.partition, err)
+		}
+		pt.ends(end)
+		list = append(list, pt.lag())
+	}
+	return list, nil
+}
+
+// Behind is how many records of the partition's log are not folded, as far as the projector knows without asking the log.
+func (p *Projector) Behind(partition int) uint64 {
+	pt := p.byNo[partition]
+	if pt == nil {
+		return 0
+	}
+	return uint64(pt.lag().Records)
+}
