@@ -21,10 +21,15 @@ type disk struct {
 	durable map[string]*inode
 	pending []func(map[string]*inode) // changes of names since the last SyncDir
 	locked  map[string]bool
+
+	faultMu sync.Mutex // one question at a time
 	fault   func(op, name string, done bool) error
 }
 
-type inode struct{ live, synced []byte }
+type inode struct {
+	name         string // the last it got
+	live, synced []byte
+}
 
 func newDisk() *disk {
 	return &disk{names: map[string]*inode{}, durable: map[string]*inode{}, locked: map[string]bool{}}
@@ -32,18 +37,47 @@ func newDisk() *disk {
 
 // op runs an operation between the two questions to fault.
 func (d *disk) op(op, name string, do func() error) error {
-	if d.fault != nil {
-		if err := d.fault(op, filepath.Base(name), false); err != nil {
-			return err
-		}
+	if err := d.ask(op, name, false); err != nil {
+		return err
 	}
 	d.mu.Lock()
 	err := do()
 	d.mu.Unlock()
-	if err == nil && d.fault != nil {
-		err = d.fault(op, filepath.Base(name), true)
+	if err == nil {
+		err = d.ask(op, name, true)
 	}
 	return err
+}
+
+func (d *disk) ask(op, name string, done bool) error {
+	d.faultMu.Lock()
+	defer d.faultMu.Unlock()
+	if d.fault == nil {
+		return nil
+	}
+	return d.fault(op, filepath.Base(name), done)
+}
+
+// setFault installs what is asked from now on, and answers what was before.
+func (d *disk) setFault(fault func(op, name string, done bool) error) (before func(op, name string, done bool) error) {
+	d.faultMu.Lock()
+	defer d.faultMu.Unlock()
+	before, d.fault = d.fault, fault
+	return before
+}
+
+// file answers a file's content and what the disk has of it, nil when there is none. Nobody may write to it meanwhile.
+func (d *disk) file(name string) *inode {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.names[name]
+}
+
+// synced tells whether the name will survive a power failure.
+func (d *disk) synced(name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.durable[name] != nil
 }
 
 // change notes a change of names, now and for the next SyncDir. d.mu is held.
@@ -61,12 +95,12 @@ func (d *disk) OpenFile(name string, flag int) (f File, err error) {
 		case node == nil && flag&os.O_CREATE == 0:
 			return &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 		case node == nil:
-			node = &inode{}
+			node = &inode{name: name}
 			d.change(func(names map[string]*inode) { names[name] = node })
 		case flag&os.O_TRUNC != 0:
 			node.live = nil
 		}
-		f = &diskFile{d, node, name}
+		f = &diskFile{d, node}
 		return nil
 	})
 	return f, err
@@ -79,6 +113,7 @@ func (d *disk) Rename(from, to string) error {
 			return fs.ErrNotExist
 		}
 		d.change(func(names map[string]*inode) { delete(names, from); names[to] = node })
+		node.name = to
 		return nil
 	})
 }
@@ -141,7 +176,7 @@ func (d *disk) killed() *disk {
 	defer d.mu.Unlock()
 	after := newDisk()
 	for name, node := range d.names {
-		after.names[name] = &inode{live: clone(node.live), synced: clone(node.synced)}
+		after.names[name] = &inode{name: name, live: clone(node.live), synced: clone(node.synced)}
 		after.durable[name] = after.names[name]
 	}
 	return after
@@ -157,7 +192,7 @@ func (d *disk) powerFailed(rnd *rand.Rand) *disk {
 	after := newDisk()
 	for name, node := range d.durable {
 		content := tear(rnd, node.live, node.synced)
-		after.names[name] = &inode{live: content, synced: clone(content)}
+		after.names[name] = &inode{name: name, live: content, synced: clone(content)}
 		after.durable[name] = after.names[name]
 	}
 	return after
@@ -188,7 +223,6 @@ func clone(b []byte) []byte { return append([]byte(nil), b...) }
 type diskFile struct {
 	d    *disk
 	node *inode
-	name string
 }
 
 func (f *diskFile) ReadAt(b []byte, at int64) (n int, err error) {
@@ -207,7 +241,7 @@ func (f *diskFile) ReadAt(b []byte, at int64) (n int, err error) {
 var errHalf = errors.New("half")
 
 func (f *diskFile) WriteAt(b []byte, at int64) (n int, err error) {
-	err = f.d.op("write", f.name, func() error { n = f.put(b, at); return nil })
+	err = f.d.op("write", f.node.name, func() error { n = f.put(b, at); return nil })
 	if errors.Is(err, errHalf) {
 		f.d.mu.Lock()
 		defer f.d.mu.Unlock()
@@ -230,7 +264,7 @@ func (f *diskFile) Size() (int64, error) {
 }
 
 func (f *diskFile) Truncate(size int64) error {
-	return f.d.op("truncate", f.name, func() error {
+	return f.d.op("truncate", f.node.name, func() error {
 		cut := make([]byte, size)
 		copy(cut, f.node.live)
 		f.node.live = cut
@@ -239,7 +273,7 @@ func (f *diskFile) Truncate(size int64) error {
 }
 
 func (f *diskFile) Datasync() error {
-	return f.d.op("sync", f.name, func() error {
+	return f.d.op("sync", f.node.name, func() error {
 		f.node.synced = clone(f.node.live)
 		return nil
 	})

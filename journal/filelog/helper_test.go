@@ -117,7 +117,7 @@ type rawRecord struct {
 
 func rawRecords(t testing.TB, d *disk, number uint32) (out []rawRecord) {
 	t.Helper()
-	b := d.names[filepath.Join(dir, segmentName(number))].live
+	b := d.file(filepath.Join(dir, segmentName(number))).live
 	for at := int64(64); at+24 <= int64(len(b)) && b[at] != 0; {
 		length := int64(binary.BigEndian.Uint32(b[at+8:]))
 		out = append(out, rawRecord{at, 24 + length, int(binary.BigEndian.Uint16(b[at+16:])), int64(binary.BigEndian.Uint32(b[at+18+2:]))})
@@ -127,7 +127,7 @@ func rawRecords(t testing.TB, d *disk, number uint32) (out []rawRecord) {
 }
 
 func segmentsOf(d *disk) (n uint32) {
-	for d.names[filepath.Join(dir, segmentName(n+1))] != nil {
+	for d.file(filepath.Join(dir, segmentName(n+1))) != nil {
 		n++
 	}
 	return n

@@ -3,6 +3,7 @@ package filelog
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -84,7 +85,9 @@ func (l *loader) brokenOff(next segmentHead) error {
 		return err
 	}
 	defer f.Close()
-	return l.damage(&window{f: f}, fmt.Sprintf("%v; the segment went on to byte %d", l.why, next.previousEnd))
+	w := newWindow(f)
+	defer w.release()
+	return l.damage(w, fmt.Sprintf("%v; the segment went on to byte %d", l.why, next.previousEnd))
 }
 
 func (l *loader) nextHead() (h segmentHead, err error) {
@@ -94,8 +97,8 @@ func (l *loader) nextHead() (h segmentHead, err error) {
 		return h, err
 	}
 	defer f.Close()
-	b, err := (&window{f: f}).at(0, segmentHeadSize)
-	if err != nil {
+	b := make([]byte, segmentHeadSize)
+	if _, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
 		return h, err
 	}
 	if h, err = parseSegmentHead(b); err == nil && (h.number != l.seg+1 || h.partitions != l.s.partitions) {
@@ -124,7 +127,8 @@ func (l *loader) segment() error {
 		return err
 	}
 	defer f.Close()
-	w := &window{f: f}
+	w := newWindow(f)
+	defer w.release()
 	for {
 		r, bad, err := w.record(l.pos)
 		if err != nil {
@@ -172,7 +176,8 @@ func (l *loader) judge(end *endMark, durable location) (torn bool, err error) {
 		return false, err
 	}
 	defer f.Close()
-	w := &window{f: f}
+	w := newWindow(f)
+	defer w.release()
 	later, dirty, err := w.laterWrite(l.pos)
 	switch {
 	case err != nil:
@@ -195,7 +200,9 @@ func (l *loader) notReached(reason string) error {
 		return err
 	}
 	defer f.Close()
-	return l.damage(&window{f: f}, fmt.Sprintf("%v; %s", l.why, reason))
+	w := newWindow(f)
+	defer w.release()
+	return l.damage(w, fmt.Sprintf("%v; %s", l.why, reason))
 }
 
 // offsets are the partitions' ends.

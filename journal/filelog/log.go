@@ -37,9 +37,11 @@ type Log struct {
 	number   uint32
 	pos      int64
 	capacity int64
-	mustRoll bool // the segment has got a successor, or lost its end: nothing may be written to it any more
+	mustRoll bool // the segment may have a successor: nothing may be written to it any more
 	cleanEnd bool // the end mark still stands, and the segment ends at pos
 	ordered  bool // a segment is being made ahead
+
+	markFailed bool // the last write of mark did
 }
 
 var _ journal.Log = (*Log)(nil)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -159,17 +158,20 @@ func TestWait(t *testing.T) {
 func TestGroupCommit(t *testing.T) {
 	const waiting = 16
 	d := newDisk()
-	l := mustOpen(t, d, waiting+1)
+	l, err := Open(Config{Dir: dir, Partitions: waiting + 1, FS: d}) // large segments: none is made ahead
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer mustClose(t, l)
 
 	syncing, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	d.fault = func(op, name string, done bool) error {
-		if op == "sync" && strings.HasSuffix(name, segmentSuffix) && !done {
+	d.setFault(func(op, name string, done bool) error {
+		if op == "sync" && !done {
 			once.Do(func() { close(syncing); <-release })
 		}
 		return nil
-	}
+	})
 	before := l.Stats()
 	var wg sync.WaitGroup
 	add := func(p int) {
@@ -216,12 +218,12 @@ func TestAppendsBeyondTheBoundWaitForRoom(t *testing.T) {
 	}
 	syncing, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	d.fault = func(op, name string, done bool) error {
-		if op == "sync" && strings.HasSuffix(name, segmentSuffix) && !done {
+	d.setFault(func(op, name string, done bool) error {
+		if op == "sync" && !done {
 			once.Do(func() { close(syncing); <-release })
 		}
 		return nil
-	}
+	})
 	var wg sync.WaitGroup
 	add := func(p int) {
 		wg.Go(func() {
@@ -255,13 +257,13 @@ func TestContextEndsDuringTheWrite(t *testing.T) {
 	d := newDisk()
 	l := mustOpen(t, d, 1)
 	syncing, release := make(chan struct{}), make(chan struct{})
-	d.fault = func(op, name string, done bool) error {
-		if op == "sync" && strings.HasSuffix(name, segmentSuffix) && !done {
-			close(syncing)
-			<-release
+	var once sync.Once
+	d.setFault(func(op, name string, done bool) error {
+		if op == "sync" && !done {
+			once.Do(func() { close(syncing); <-release })
 		}
 		return nil
-	}
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
@@ -280,7 +282,6 @@ func TestContextEndsDuringTheWrite(t *testing.T) {
 	if err := l.Wait(t.Context(), 0, 0); err != nil {
 		t.Fatal(err)
 	}
-	d.fault = nil
 	mustClose(t, l)
 }
 

@@ -167,13 +167,14 @@ func (r *reading) segment(ctx context.Context, at location) error {
 		return fmt.Errorf("filelog: read: %w", err)
 	}
 	defer f.Close()
-	w := window{f: f}
+	w := newWindow(f)
+	defer w.release()
 	last := int(number) == len(r.ends)
 	for pos := at.pos(); r.next < r.end && (last || pos < r.ends[number-1]); {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		size, err := r.step(&w, number, pos)
+		size, err := r.step(w, number, pos)
 		if err != nil {
 			return err
 		}

@@ -5,24 +5,39 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"sync"
 )
 
-// windowBytes is how much a walk reads at once.
-const windowBytes = 256 << 10
+// A walk reads so much at once: little at first, since who follows the end wants one record, and more the longer it goes.
+const (
+	windowBytesMin = 16 << 10
+	windowBytes    = 256 << 10
+)
 
 // window reads a file forward through one buffer.
 type window struct {
 	f     File
 	buf   []byte
 	start int64 // of buf in the file
+	ahead int   // how much to read next
 }
+
+var windowBuffers = sync.Pool{New: func() any { return new(make([]byte, 0, windowBytes)) }}
+
+// newWindow takes a buffer that release gives back.
+func newWindow(f File) *window {
+	return &window{f: f, buf: (*windowBuffers.Get().(*[]byte))[:0], ahead: windowBytesMin}
+}
+
+func (w *window) release() { windowBuffers.Put(&w.buf) }
 
 // at answers n bytes from pos on, fewer where the file ends; they hold until the next call.
 func (w *window) at(pos int64, n int) ([]byte, error) {
 	if pos >= w.start && pos+int64(n) <= w.start+int64(len(w.buf)) {
 		return w.buf[pos-w.start:][:n], nil
 	}
-	want := max(n, windowBytes)
+	want := max(n, w.ahead)
+	w.ahead = min(2*w.ahead, windowBytes)
 	if cap(w.buf) < want {
 		w.buf = make([]byte, want)
 	}
@@ -34,9 +49,6 @@ func (w *window) at(pos int64, n int) ([]byte, error) {
 	w.buf, w.start = w.buf[:got], pos
 	return w.buf[:min(n, got)], nil
 }
-
-// forget makes the next call read the file again.
-func (w *window) forget() { w.buf = w.buf[:0] }
 
 // record reads the whole, sound record at pos; bad says why there is none, err that the file cannot be read.
 func (w *window) record(pos int64) (r record, bad, err error) {

@@ -78,9 +78,7 @@ func (l *Log) commit(b *batch) error {
 	}
 	start := l.pos
 	l.pos += size
-	if err := l.markDurable(); err != nil {
-		return &stopError{err, true}
-	}
+	l.markDurable()
 	l.publish(b, start)
 	l.orderAhead()
 	return nil
@@ -116,8 +114,7 @@ func (l *Log) undo(cause error) error {
 	if err := l.sync(l.file.Datasync); err != nil {
 		return &stopError{errors.Join(cause, err), true}
 	}
-	l.mustRoll = true // its zeros are gone
-	return cause
+	return cause // the next write will have to make room for itself
 }
 
 func (l *Log) sync(do func() error) error {
@@ -127,12 +124,14 @@ func (l *Log) sync(do func() error) error {
 	return do()
 }
 
-// markDurable notes how far the journal is on disk, for an Open after the process was killed.
-func (l *Log) markDurable() error {
-	if _, err := l.mark.WriteAt(packDurable(locationOf(l.number, l.pos)), 0); err != nil {
-		return fmt.Errorf("write %s: %w", join(l.dir, durableFile), err)
+// markDurable notes how far the journal is on disk, for an Open after the process was killed. Where that fails, what the
+// file said before stays true, or it says nothing: less is proved then, and nothing else is lost.
+func (l *Log) markDurable() {
+	_, err := l.mark.WriteAt(packDurable(locationOf(l.number, l.pos)), 0)
+	if err != nil && !l.markFailed {
+		l.cfg.Logger.Warn("journal: cannot note how far it is durable", "file", join(l.dir, durableFile), "error", err)
 	}
-	return nil
+	l.markFailed = err != nil
 }
 
 // publish lets readers have a durable batch that was written at start.
