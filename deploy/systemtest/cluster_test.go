@@ -1,0 +1,161 @@
+package systemtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"walletd/deploy/faultproxy"
+	"walletd/deploy/local"
+	"walletd/journal"
+	"walletd/journal/kafkalog"
+)
+
+const clusterPartitions = 8
+
+// cluster is a wallet of many processes on real ZooKeeper, Kafka and Redis: two gateways, two keepers, one projector.
+type cluster struct {
+	*wallet
+	config string // walletd.yaml
+
+	zookeeper, kafka *local.Server
+	shards           []*local.Server     // s1, s2
+	proxies          []*faultproxy.Proxy // before the shards, where asked for
+
+	gateways  []*member
+	keepers   []*member
+	projector *member
+}
+
+// member is one process of a cluster; it keeps its name and its addresses over restarts.
+type member struct {
+	*process
+	t    testing.TB
+	name string
+	addr string // that must serve before it is ready
+	path string // what is asked there
+	args []string
+}
+
+// clusterOptions say what is not as usual.
+type clusterOptions struct {
+	ownServers bool // ZooKeeper and Kafka of its own: the test kills them
+	proxies    bool // fault proxies between all processes and the shards
+}
+
+var clusters atomic.Int64
+
+// startCluster starts the servers, makes the cluster and starts its processes.
+func startCluster(t testing.TB, o clusterOptions) *cluster {
+	t.Helper()
+	c := &cluster{}
+	if o.ownServers {
+		c.zookeeper, c.kafka = local.ZooKeeper(t), local.Kafka(t)
+	} else {
+		c.zookeeper, c.kafka = local.SharedZooKeeper(t), local.SharedKafka(t)
+	}
+	name := fmt.Sprintf("system%d", clusters.Add(1))
+	topic := "wallet.journal." + name
+	yaml := fmt.Sprintf("cluster: %s\npartitions: %d\ntopic: %s\nreplicas: 1\ndev: true\nzookeeper: [%q]\nkafka: [%q]\nshards:\n",
+		name, clusterPartitions, topic, c.zookeeper.Addr, c.kafka.Addr)
+	for i := range 2 {
+		s := local.Redis(t)
+		c.shards = append(c.shards, s)
+		addr := s.Addr
+		if o.proxies {
+			p := faultproxy.ForTest(t, addr)
+			c.proxies, addr = append(c.proxies, p), p.Addr()
+		}
+		yaml += fmt.Sprintf("  - {id: s%d, addr: %q}\n", i+1, addr)
+	}
+	dir := t.TempDir()
+	reads := freeAddr(t)
+	c.config = filepath.Join(dir, "walletd.yaml")
+	if err := os.WriteFile(c.config, []byte(yaml+fmt.Sprintf("projector_url: %q\n", "http://"+reads)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := run(t, nil, "cluster", "init", "-c", c.config); r.code != 0 {
+		t.Fatalf("walletd cluster init: %v", r)
+	}
+
+	c.wallet = &wallet{t: t, partitions: clusterPartitions, verify: []string{"-c", c.config}}
+	c.openLog = func() (journal.Log, func() error, error) {
+		log, err := kafkalog.Open(context.Background(), kafkalog.Config{Brokers: []string{c.kafka.Addr}, Topic: topic, Partitions: clusterPartitions, Replicas: 1, Dev: true})
+		if err != nil {
+			return nil, nil, err
+		}
+		return log, log.Close, nil
+	}
+	for i := range 2 {
+		c.keepers = append(c.keepers, c.member(fmt.Sprintf("keeper-%d", i+1), "/livez", "keeper"))
+	}
+	c.projector = c.member("projector-1", "/livez", "projector", "--reads-http", reads, "--data", filepath.Join(dir, "projector-1"))
+	c.admin = c.projector.addr
+	for i := range 2 {
+		http := freeAddr(t)
+		g := c.member(fmt.Sprintf("gateway-%d", i+1), "/readyz", "gateway", "--http", http)
+		c.gateways, c.wallet.gateways = append(c.gateways, g), append(c.wallet.gateways, http)
+	}
+	for _, m := range c.members() {
+		m.launch()
+	}
+	for _, m := range c.members() {
+		m.awaitReady()
+	}
+	return c
+}
+
+func (c *cluster) member(name, path, role string, flags ...string) *member {
+	m := &member{t: c.t, name: name, addr: freeAddr(c.t), path: path}
+	m.args = append([]string{role, "-c", c.config, "--id", name, "--admin", m.addr}, flags...)
+	return m
+}
+
+func (c *cluster) members() []*member {
+	return slices.Concat(c.keepers, []*member{c.projector}, c.gateways)
+}
+
+func (m *member) launch() {
+	m.t.Helper()
+	m.process = launch(m.t, m.name, nil, m.args...)
+}
+
+func (m *member) awaitReady() {
+	m.t.Helper()
+	m.ready(func() error { return answers(m.addr, m.path) })
+}
+
+// restart starts it again and returns when it serves.
+func (m *member) restart() {
+	m.t.Helper()
+	m.launch()
+	m.awaitReady()
+}
+
+// leader is the name of the keeper that owns the partition, as the journal says: who started its last epoch.
+func (c *cluster) leader(partition int) string { return c.replay().owners[partition] }
+
+// leading is the keeper of a name, and the other one.
+func (c *cluster) leading(name string) (leader, other *member) {
+	c.t.Helper()
+	for i, k := range c.keepers {
+		if k.name == name || strings.HasPrefix(name, k.name) {
+			return k, c.keepers[1-i]
+		}
+	}
+	c.t.Fatalf("the journal names the keeper %q, which is none of ours", name)
+	return nil, nil
+}
+
+// restartServer starts a server again; what it remembers is its own affair.
+func restartServer(t testing.TB, s *local.Server) {
+	t.Helper()
+	if err := s.Restart(within(t, upLimit)); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package systemtest
+
+import "syscall"
+
+// diesWithUs: other systems cannot tell a child of its parent's death; the tests' own clean-up ends it.
+func diesWithUs() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
