@@ -78,3 +78,26 @@ func BenchmarkBook(b *testing.B) {
 		b.ReportMetric(float64(events)/time.Since(start).Seconds(), "events/s")
 	}
 }
+
+// BenchmarkCommit commits every frame by itself, as an idle wallet makes the projector do.
+func BenchmarkCommit(b *testing.B) {
+	h := history.New(history.Config{Seed: 1, Partitions: 1, Accounts: 1000, Steps: 100_000, Assets: 1, FrameMax: 20, Plain: true})
+	records := h.Log.Records(0)
+	v, err := Open(Config{Dir: filepath.Join(b.TempDir(), "view"), Wallet: "test", Partitions: 1})
+	must(b, err)
+	f, err := v.Fold(0)
+	must(b, err)
+	cpu, n := cpuTime(b), 0
+	for b.Loop() {
+		if n == len(records) {
+			break
+		}
+		_, err := f.Take(int64(n), records[n])
+		must(b, err)
+		must(b, f.Commit())
+		n++
+	}
+	b.ReportMetric(float64((cpuTime(b)-cpu).Microseconds())/float64(n), "CPU-µs/commit")
+	must(b, f.Close())
+	must(b, v.Close())
+}
