@@ -40,6 +40,8 @@ var arrows = map[string][]string{
 	"walletd/deploy/faultproxy":   {},
 	"walletd/deploy/walletd":      {"walletd/..."},
 	"walletd/deploy/systemtest":   {"walletd/..."},
+
+	"walletd/projector/internal/history": {"walletd/journal"}, // journals for tests
 }
 
 // homes says which packages alone may import a library.
