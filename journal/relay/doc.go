@@ -1,16 +1,28 @@
-// Package relay moves what a shard has applied into the log, in order and fenced, and advances the watermark
-// (design sections 4 and 7). One relay serves one keeper, for the partitions and the epoch that it has claimed.
+// Package relay moves what a shard has done into the log, in order and fenced, and says how far it is durable
+// (design sections 4 and 7).
 //
-//	outbox ──Next──> pending ──frames, one a partition──> Log.Append ──offsets──> durable? ──> OnDurable ──> Marks ──> Trim
-//	                   ^  while a request flies the next frames collect                │
-//	                   └──────────────────────────────────────────────────────────────┘
+//	Outbox ──Next──> lanes, one a partition ──one request in flight──> journal.Log
+//	   ^             collect, frame, chain           │ offset is the expected one: durable
+//	   │                                             │ anything else: repair (read the log, send the same bytes again)
+//	   └──Trim── Watermark <── OnDurable <───────────┘
 //
-// The heart is rule 3 of log-order fencing: a frame counts as durable only if its offset is exactly the one that this
-// relay expected next. Otherwise, and whenever a reply was lost, the relay reads what the log has from the expected
-// offset on before it does anything else: its own frame there is durable, a higher epoch there means that another keeper
-// has taken over and nothing more may be acknowledged (ErrDeposed), and nothing there means that the very same bytes are
-// sent again. A request that was given up may still land later; its copy is then a duplicate, which readers drop.
+// A lane has at most one frame under way. While it flies the next one collects, so frames fill by themselves; an idle
+// relay sends at once, a loaded one waits a little (pace.go).
 //
-// What it refuses to do: it never skips, reorders or invents an event. A gap in the outbox is a fault (ErrOutbox), upon
-// which the keeper compares shard and log anew.
+// What it guarantees:
+//
+//   - OnDurable and Watermark speak only of frames that are in the log and count: the log answered exactly the offset that
+//     was expected next, or the frame was read back through the journal.Cursor (rule 3 of log-order fencing). Each frame
+//     is told once, in order.
+//   - A lost reply, a timeout, a refusal: the log is read first, then the identical bytes are sent again. A copy that lands
+//     twice is a duplicate that every reader drops.
+//   - A higher epoch in the log ends Run with ErrDeposed, and nothing of ours behind it is told.
+//   - Sections that do not go on where the journal ends, or differ from what was journaled, end Run with ErrOutbox.
+//   - A partition whose frames cannot be placed does not hold up the others: it is repaired beside them.
+//
+// A Relay runs once. What was under way when it ended may still land, so its partitions are relayed again only in a new
+// epoch (Claim): two relays that write different frames in one epoch would damage the journal.
+//
+// What it refuses to do: read a clock into events, decide anything about money, keep more than a bound in memory, give up
+// on a journal that is away before its context does.
 package relay

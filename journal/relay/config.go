@@ -1,0 +1,116 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"walletd/journal"
+)
+
+// Config says what a relay stands on and whom it tells. The callbacks are called one at a time, from Run's goroutine,
+// and while they run nothing further is sent than what is under way; an error of one ends Run.
+type Config struct {
+	Log    journal.Log
+	Outbox Outbox
+	// Cursors, one for each partition to relay, come from Claim: read to the log's end, with this keeper's own epoch
+	// started.
+	Cursors []journal.Cursor
+
+	// OnDurable hears of every frame of ours that is in the log and counts, in order within its partition, with the offset
+	// of its record. The frame's payload may be kept only until it returns. nil = nobody.
+	OnDurable func(offset int64, f *journal.Frame) error
+	// Watermark hears how far the journal is durable, once for all partitions of an append, after OnDurable has heard of
+	// its frames. It must not keep the slice. nil = nobody.
+	Watermark func(ctx context.Context, marks []Mark) error
+	// OnJournal hears when the journal stops taking frames, with the reason, and when it takes them again. nil = nobody.
+	OnJournal func(available bool, cause error)
+	// OnAppend hears of every request to the log: for metrics. It may be called from two goroutines at once. nil = nobody.
+	OnAppend func(took time.Duration, frames, bytes int, err error)
+	Logger   *slog.Logger // nil = none
+
+	FrameBytes      int           // what a frame should hold under load, bytes; 0 = 64 KiB
+	WaitMax         time.Duration // longest wait for that, under load; 0 = 3 ms, negative = never wait
+	PendingBytesMax int           // collected and not yet sent; beyond it the outbox is not read. 0 = 32 MiB
+	TrimEvery       time.Duration // between two trims of the outbox; 0 = 50 ms
+	RetryMin        time.Duration // before the same frames are sent again, doubling; 0 = 5 ms
+	RetryMax        time.Duration // at most; 0 = 1 s
+}
+
+func (c Config) withDefaults() Config {
+	if c.OnDurable == nil {
+		c.OnDurable = func(int64, *journal.Frame) error { return nil }
+	}
+	if c.Watermark == nil {
+		c.Watermark = func(context.Context, []Mark) error { return nil }
+	}
+	if c.OnJournal == nil {
+		c.OnJournal = func(bool, error) {}
+	}
+	if c.OnAppend == nil {
+		c.OnAppend = func(time.Duration, int, int, error) {}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	for _, d := range []struct{ v, d *time.Duration }{
+		{&c.WaitMax, new(3 * time.Millisecond)}, {&c.TrimEvery, new(50 * time.Millisecond)},
+		{&c.RetryMin, new(5 * time.Millisecond)}, {&c.RetryMax, new(time.Second)},
+	} {
+		if *d.v == 0 {
+			*d.v = *d.d
+		}
+	}
+	if c.FrameBytes == 0 {
+		c.FrameBytes = 64 << 10
+	}
+	if c.PendingBytesMax == 0 {
+		c.PendingBytesMax = 32 << 20
+	}
+	return c
+}
+
+// validate reports every problem at once.
+func (c Config) validate() error {
+	var errs []error
+	if c.Log == nil {
+		errs = append(errs, errors.New("no log"))
+	}
+	if c.Outbox == nil {
+		errs = append(errs, errors.New("no outbox"))
+	}
+	if len(c.Cursors) == 0 {
+		errs = append(errs, errors.New("no partition"))
+	}
+	seen := map[int]bool{}
+	for _, cur := range c.Cursors {
+		switch {
+		case seen[cur.Partition]:
+			errs = append(errs, fmt.Errorf("partition %d twice", cur.Partition))
+		case c.Log != nil && (cur.Partition < 0 || cur.Partition >= c.Log.Partitions()):
+			errs = append(errs, fmt.Errorf("no partition %d, there are %d", cur.Partition, c.Log.Partitions()))
+		case cur.Epoch == 0:
+			errs = append(errs, fmt.Errorf("partition %d has no epoch: claim it", cur.Partition))
+		}
+		seen[cur.Partition] = true
+	}
+	if c.FrameBytes < 0 || c.PendingBytesMax < 0 || c.TrimEvery < 0 || c.RetryMin < 0 || c.RetryMax < c.RetryMin {
+		errs = append(errs, errors.New("a bound below zero, or retries that shrink"))
+	}
+	return errors.Join(errs...)
+}
+
+// Stats are a relay's figures since it was made.
+type Stats struct {
+	Appends    uint64 // requests to the log
+	Frames     uint64 // durable
+	Events     uint64 // durable
+	Bytes      uint64 // durable, of frames
+	Duplicates uint64 // sections that were in the journal already, and own records that landed twice
+	Stale      uint64 // records of deposed keepers met in the log
+	Resent     uint64 // frames sent again
+	Pending    int    // bytes collected and not yet sent
+	Repairing  int    // partitions whose frame is being looked for
+}
