@@ -1,0 +1,29 @@
+package keeper
+
+import "time"
+
+// Bounds of what a keeper sends and remembers.
+const (
+	legsKept   = 4096 // buffer that an empty channel keeps
+	asksMax    = 256  // channels that ask what their destination has, at one time
+	emptyAfter = 4096 // seqs without a leg after which a destination is told how far its source is
+	expiresMax = 256  // expire rows under way
+
+	retryMin      = 20 * time.Millisecond
+	retryMax      = 2 * time.Second
+	suspenseAgain = time.Second
+	notDueAgain   = time.Second
+	sweepEvery    = time.Second
+)
+
+// limits bound the legs in memory. Tests take small ones.
+type limits struct {
+	group   int // in one delivery: half a train
+	channel int // of one channel; beyond, it falls behind and reads the log
+	all     int // of all channels; beyond, a channel keeps one group
+}
+
+var usualLimits = limits{group: 512, channel: 1 << 16, all: 1 << 18} // 4 MiB a channel, 16 MiB in all
+
+// askSeq is a number that no partition ever has delivered: a deliver that names it is answered with the one it has.
+const askSeq = 1<<53 - 1

@@ -1,0 +1,123 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"walletd/journal"
+	"walletd/journal/relay"
+)
+
+// claim folds the logs of the shard's partitions and starts a new epoch in each. The long reading comes first, while a
+// predecessor may still serve; then the epoch, and what came meanwhile.
+func (r *reign) claim(ctx context.Context) error {
+	r.tell(Progress{State: Claiming})
+	for _, p := range r.partitions {
+		r.own[p] = newFolded(p, r.cfg.Partitions)
+	}
+	if err := r.eachLog(ctx, r.read); err != nil {
+		return err
+	}
+	if err := r.nextEpoch(ctx); err != nil {
+		return err
+	}
+	r.tell(Progress{State: Claiming, Epoch: r.epoch})
+	err := r.eachLog(ctx, func(ctx context.Context, f *folded, of *tally) (err error) {
+		f.end, err = relay.Claim(ctx, r.cfg.Journal, f.end, r.epoch, r.cfg.Name, time.Now().UnixMilli(), f.visit)
+		return err
+	})
+	if errors.Is(err, relay.ErrDeposed) {
+		return fmt.Errorf("%w: %w", errDeposed, err)
+	}
+	return err
+}
+
+// eachLog does something to every log of the shard, some at a time.
+func (r *reign) eachLog(ctx context.Context, do func(context.Context, *folded, *tally) error) error {
+	t := &tally{reign: r}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(2, runtime.GOMAXPROCS(0)))
+	for _, p := range r.partitions {
+		g.Go(func() error {
+			if err := do(ctx, r.own[p], t); err != nil {
+				return fmt.Errorf("log of partition %d: %w", p, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// read folds a log to its present end.
+func (r *reign) read(ctx context.Context, f *folded, t *tally) error {
+	end, err := r.cfg.Journal.End(ctx, f.book.Partition)
+	if err != nil {
+		return err
+	}
+	t.of.Add(end)
+	_, err = r.cfg.Journal.Read(ctx, f.book.Partition, 0, func(offset int64, record []byte) error {
+		t.record(f.book.Partition)
+		frame, verdict, err := f.end.Next(offset, record)
+		if err != nil || verdict != journal.Accepted {
+			return err
+		}
+		return f.visit(&frame, f.end)
+	})
+	return err
+}
+
+// nextEpoch asks for epochs until there is one above all that the logs have seen: a counter that was restored from an old
+// copy gives lower ones for a while.
+func (r *reign) nextEpoch(ctx context.Context) error {
+	for {
+		epoch, err := r.cfg.Store.NextEpoch(ctx, r.cfg.Shard, r.partitions)
+		if err != nil {
+			return err
+		}
+		r.epoch = epoch
+		seen := uint32(0)
+		for _, f := range r.own {
+			seen = max(seen, f.end.Epoch)
+		}
+		if epoch > seen {
+			r.count(func(s *Stats) { s.Reigns++ })
+			return nil
+		}
+		r.cfg.Log.Warn("the epoch given is lower than one in the log", "given", epoch, "log", seen)
+	}
+}
+
+func newFolded(partition, partitions int) *folded {
+	return &folded{book: journal.NewBook(partition, partitions), end: journal.Cursor{Partition: partition}, recent: recent{partitions: partitions}}
+}
+
+// visit folds a frame that counts. end is the log's cursor behind it.
+func (f *folded) visit(frame *journal.Frame, end journal.Cursor) error {
+	if frame.Kind != journal.FrameEvents {
+		return nil
+	}
+	f.wrote = frame.Epoch
+	f.points.add(end)
+	return frame.EachEvent(func(e *journal.Event) error { return f.book.Apply(e, &f.recent) })
+}
+
+// tally counts the records of all logs, for Progress.
+type tally struct {
+	*reign
+	done, of atomic.Int64
+}
+
+// progressEvery is how many records lie between two reports.
+const progressEvery = 1000
+
+func (t *tally) record(partition int) {
+	if n := t.done.Add(1); n%progressEvery == 0 {
+		t.tell(Progress{State: Claiming, Partition: partition, Records: n, Of: t.of.Load()})
+	}
+}

@@ -1,0 +1,431 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"walletd/deploy/local"
+	"walletd/journal"
+	"walletd/journal/filelog"
+	"walletd/journal/rows"
+	"walletd/luascripts"
+	"walletd/shardrouter"
+	"walletd/shardrouter/lane"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(local.M{M: m}) }
+
+// patience bounds every wait of a test.
+const patience = 30 * time.Second
+
+// cluster is shards, keepers, lanes and a log in one process.
+type cluster struct {
+	*testing.T
+	partitions int
+	redis      []*local.Server
+	static     *shardrouter.Static
+	log        journal.Log
+	lanes      *lane.Lanes
+	shards     rows.Shards // how keepers deliver
+	keepers    map[string]*running
+	stops      []func()
+	changed    func(*Config)
+	clusterOptions
+}
+
+// clusterOptions are what a test wants otherwise.
+type clusterOptions struct {
+	servers    int
+	partitions int
+	log        journal.Log                                  // nil = a filelog
+	via        func(addr string) string                     // the address that the map shows
+	around     func(rows.Shards) rows.Shards                // between keepers and lanes
+	config     func(*Config)                                // of every keeper
+	lanes      func(*lane.Config)                           //
+	journalOf  func(name string, l journal.Log) journal.Log // as one keeper sees it
+}
+
+// running is a keeper that runs.
+type running struct {
+	*Keeper
+	name    string
+	stop    func() error // ends it
+	stopped func() error // waits until it ends
+}
+
+func shardName(i int) string { return fmt.Sprintf("s%d", i+1) }
+
+func newCluster(t *testing.T, o clusterOptions) *cluster {
+	t.Helper()
+	c := &cluster{T: t, partitions: o.partitions, keepers: map[string]*running{}, clusterOptions: o, log: o.log}
+	var inMap []shardrouter.Shard
+	for i := range o.servers {
+		r := local.Redis(t)
+		c.redis = append(c.redis, r)
+		addr := r.Addr
+		if o.via != nil {
+			addr = o.via(addr)
+		}
+		inMap = append(inMap, shardrouter.Shard{ID: shardName(i), Primary: addr})
+	}
+	m, err := shardrouter.NewMap(o.partitions, inMap...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.static, err = shardrouter.NewStatic(shardrouter.StaticConfig{Initial: m}); err != nil {
+		t.Fatal(err)
+	}
+	if c.log == nil {
+		l, err := filelog.Open(filelog.Config{Dir: t.TempDir(), Partitions: o.partitions, SegmentBytes: 4 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		c.log = l
+	}
+	lc := lane.Config{Partitions: o.partitions, Map: c.static}
+	if o.lanes != nil {
+		o.lanes(&lc)
+	}
+	if c.lanes, err = lane.New(lc); err != nil {
+		t.Fatal(err)
+	}
+	c.shards = c.lanes
+	if o.around != nil {
+		c.shards = o.around(c.lanes)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = c.lanes.Run(ctx) }()
+	t.Cleanup(func() { c.stopKeepers(); cancel(); <-done })
+	return c
+}
+
+// logger writes what a keeper says, when the environment asks for it.
+func logger(name string) *slog.Logger {
+	if os.Getenv("KEEPER_TEST_LOG") == "" {
+		return nil
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("keeper", name)
+}
+
+// keep starts a keeper of a shard.
+func (c *cluster) keep(shard int, name string) *running {
+	c.Helper()
+	cfg := Config{Shard: shardName(shard), Name: name, Partitions: c.partitions, Map: c.static, Store: c.static, Election: c.static,
+		Journal: c.log, Shards: c.shards, Marks: c.lanes.Mark, Log: logger(name)}
+	if c.journalOf != nil {
+		cfg.Journal = c.journalOf(name, c.log)
+	}
+	if c.config != nil {
+		c.config(&cfg)
+	}
+	k, err := New(cfg)
+	if err != nil {
+		c.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- k.Run(ctx) }()
+	stopped := sync.OnceValue(func() error { return <-done })
+	r := &running{Keeper: k, name: name, stop: func() error { cancel(); return stopped() }, stopped: stopped}
+	c.keepers[name] = r
+	return r
+}
+
+// keepAll starts a keeper for every shard and waits until all serve.
+func (c *cluster) keepAll() {
+	c.Helper()
+	for i := range c.redis {
+		c.keep(i, "k-"+shardName(i))
+	}
+	c.eventually("all shards are served", func() bool {
+		for _, k := range c.keepers {
+			if k.Stats().State != Serving {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (c *cluster) stopKeepers() {
+	for name, k := range c.keepers {
+		if err := k.stop(); err != nil && !errors.Is(err, context.Canceled) {
+			c.Errorf("keeper %s: %v", name, err)
+		}
+		delete(c.keepers, name)
+	}
+}
+
+func (c *cluster) eventually(what string, ok func() bool) {
+	c.Helper()
+	deadline := time.Now().Add(patience)
+	for !ok() {
+		if time.Now().After(deadline) {
+			c.Fatalf("not in %v: %s", patience, what)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// shard is a client straight to a Redis.
+func (c *cluster) shard(i int) *luascripts.Shard {
+	c.Helper()
+	s, err := luascripts.Open(luascripts.Config{Addr: c.redis[i].Addr})
+	if err != nil {
+		c.Fatal(err)
+	}
+	c.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// asker sends one row at a time and waits for its outcome.
+type asker struct {
+	c     *cluster
+	stage *rows.Stage
+	out   chan rows.Outcome
+}
+
+func (c *cluster) asker() *asker {
+	return &asker{c: c, stage: rows.NewStage(c.partitions), out: make(chan rows.Outcome, 1)}
+}
+
+// Settle implements rows.Sink.
+func (a *asker) Settle(outs []rows.Outcome) {
+	for _, o := range outs {
+		o.Record, o.Carry = append([]byte(nil), o.Record...), append([]byte(nil), o.Carry...)
+		select {
+		case a.out <- o:
+		default:
+			panic("a row was answered twice")
+		}
+	}
+}
+
+func (a *asker) ask(partition int, r journal.Row) rows.Outcome {
+	a.stage.Add(partition, &r, a, 0)
+	a.c.lanes.Submit(a.stage)
+	select {
+	case o := <-a.out:
+		return o
+	case <-time.After(patience):
+		panic(fmt.Sprintf("no answer to %v", r.Op))
+	}
+}
+
+// sure asks again, with the same key, until the answer is one.
+func (a *asker) sure(partition int, r journal.Row) rows.Outcome {
+	deadline := time.Now().Add(patience)
+	for {
+		o := a.ask(partition, r)
+		if !o.Status.Retryable() && o.Status != journal.OutcomeUnknown {
+			return o
+		}
+		if time.Now().After(deadline) {
+			panic(fmt.Sprintf("%v: %v until the end", r.Op, o.Status))
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// account is an account of a partition.
+func (c *cluster) account(partition int, name string) journal.Handle {
+	for i := 0; ; i++ {
+		if h := journal.HandleOf(fmt.Sprintf("%s-%d-%d", name, partition, i)); h.Partition(c.partitions) == partition {
+			return h
+		}
+	}
+}
+
+func (a *asker) open(h journal.Handle, flags journal.Flags) {
+	o := a.sure(h.Partition(a.c.partitions), journal.Row{Op: journal.OpOpen, Account: h, Flags: flags, Text: []byte(`{"id":"x"}`)})
+	if o.Status != journal.Opened && o.Status != journal.AccountExists {
+		panic(fmt.Sprintf("open: %v", o.Status))
+	}
+}
+
+// move makes a transfer as a gateway does: check, then pay, or transfer where both live in one partition. Once tells not
+// to ask again.
+func (a *asker) move(from, to journal.Handle, key string, amount journal.Amount, ask func(int, journal.Row) rows.Outcome) journal.Status {
+	n := a.c.partitions
+	r := journal.Row{Op: journal.OpTransfer, Verdict: journal.VerdictLocal, ID: journal.IDOf(from, key), Account: from, To: to, Amount: amount, Key: []byte(key)}
+	if p, q := from.Partition(n), to.Partition(n); p != q {
+		check := ask(q, journal.Row{Op: journal.OpCheck, Account: to, Amount: amount})
+		if check.Status.Retryable() || check.Status == journal.OutcomeUnknown {
+			return check.Status
+		}
+		r.Op, r.Verdict = journal.OpPay, uint8(check.Status)
+	}
+	return ask(from.Partition(n), r).Status
+}
+
+// capture confirms a reservation.
+func (a *asker) capture(id journal.ID, to journal.Handle, key string, amount journal.Amount, final bool) journal.Status {
+	n := a.c.partitions
+	r := journal.Row{Op: journal.OpConfirm, Verdict: journal.VerdictLocal, ID: journal.ConfirmIDOf(id, key), Reservation: id, To: to, Amount: amount, Final: final, Key: []byte(key)}
+	if p, q := id.Partition(n), to.Partition(n); p != q {
+		r.Verdict = uint8(a.sure(q, journal.Row{Op: journal.OpCheck, Account: to, Amount: max(amount, 1)}).Status)
+	}
+	return a.sure(id.Partition(n), r).Status
+}
+
+// books folds the log, and audits it: chains unbroken, every event valid, money conserved, and every credit that a
+// partition got over a channel is one that its source decided, once, in order. complete: and none is missing.
+type books struct {
+	book    []*journal.Book
+	legs    map[[2]int][]journal.Leg // decided, by source and destination
+	credits map[[2]int][]journal.Leg // delivered
+	events  int
+	stale   int // records that do not count
+}
+
+func (c *cluster) fold() *books {
+	c.Helper()
+	b := &books{legs: map[[2]int][]journal.Leg{}, credits: map[[2]int][]journal.Leg{}}
+	for p := range c.partitions {
+		book := journal.NewBook(p, c.partitions)
+		b.book = append(b.book, book)
+		cursor := journal.Cursor{Partition: p}
+		_, err := c.log.Read(c.Context(), p, 0, func(offset int64, record []byte) error {
+			f, v, err := cursor.Next(offset, record)
+			if err != nil {
+				return err
+			}
+			if v != journal.Accepted {
+				b.stale++
+				return nil
+			}
+			return f.EachEvent(func(e *journal.Event) error {
+				b.events++
+				b.delivered(c, p, e)
+				return book.Apply(e, effects{b, p, c.partitions})
+			})
+		})
+		if err != nil {
+			c.Fatalf("partition %d: %v", p, err)
+		}
+	}
+	return b
+}
+
+type effects struct {
+	b          *books
+	source     int
+	partitions int
+}
+
+func (effects) Changed(*journal.Event, journal.Change) {}
+func (x effects) Leg(_ *journal.Event, l journal.Leg) {
+	k := [2]int{x.source, l.Payee.Partition(x.partitions)}
+	x.b.legs[k] = append(x.b.legs[k], l)
+}
+
+func (b *books) delivered(c *cluster, q int, e *journal.Event) {
+	r, err := e.Row()
+	if err != nil {
+		c.Fatal(err)
+	}
+	if r.Op == journal.OpDeliver {
+		for i := range r.LegCount {
+			b.credits[[2]int{r.Source, q}] = append(b.credits[[2]int{r.Source, q}], r.Leg(i))
+		}
+	}
+}
+
+// pairs holds credits against decisions; missing tells how many legs are under way.
+func (b *books) pairs(c *cluster) (missing int) {
+	c.Helper()
+	for k, credits := range b.credits {
+		legs := b.legs[k]
+		if len(credits) > len(legs) {
+			c.Fatalf("channel %v: %d credits, %d decided", k, len(credits), len(legs))
+		}
+		for i := range credits {
+			if credits[i] != legs[i] {
+				c.Fatalf("channel %v, leg %d: credited %+v, decided %+v", k, i, credits[i], legs[i])
+			}
+		}
+	}
+	for k, legs := range b.legs {
+		missing += len(legs) - len(b.credits[k])
+	}
+	return missing
+}
+
+// rest waits until every channel has drained and log and shards are equal, and audits all of it.
+func (c *cluster) rest() *books {
+	c.Helper()
+	var b *books
+	c.eventually("the channels drain", func() bool {
+		b = c.fold()
+		return b.pairs(c) == 0
+	})
+	for i := range c.redis {
+		s := c.shard(i)
+		c.eventually("the log has what the shard has", func() bool {
+			parts, err := s.Parts(c.Context())
+			if err != nil {
+				c.Fatal(err)
+			}
+			b = c.fold()
+			for p, part := range parts {
+				if b.book[p].Seq != part.Seq {
+					return false
+				}
+			}
+			return true
+		})
+		dump, err := s.Dump(c.Context(), c.partitions)
+		if err != nil {
+			c.Fatal(err)
+		}
+		for _, p := range c.static.Current().PartitionsOf(shardName(i)) {
+			if dump[p] == nil || dump[p].Digest() != b.book[p].Digest() {
+				c.differ(b.book[p], dump[p])
+			}
+		}
+	}
+	sums := map[journal.Asset]int64{}
+	for _, book := range b.book {
+		book.State.(*journal.Memory).Sums(sums)
+	}
+	for asset, total := range sums {
+		if total != 0 {
+			c.Errorf("asset %d: all accounts together have %d", asset, total)
+		}
+	}
+	return b
+}
+
+func (c *cluster) differ(log, shard *journal.Book) {
+	c.Helper()
+	c.Errorf("partition %d: the shard differs from the log", log.Partition)
+	for _, b := range []*journal.Book{log, shard} {
+		if f, err := os.CreateTemp("", "keeper-book-*"); err == nil && b != nil {
+			_ = b.Dump(f)
+			_ = f.Close()
+			c.Log(f.Name())
+		}
+	}
+}
+
+// account is what the log says of an account.
+func (b *books) account(h journal.Handle) journal.Account {
+	a, _ := b.book[h.Partition(len(b.book))].State.Account(h)
+	return a
+}
+
+// key is what the log says of an id.
+func (b *books) key(id journal.ID) journal.Status {
+	k, _ := b.book[id.Partition(len(b.book))].State.Key(id)
+	return k.Status
+}

@@ -1,0 +1,164 @@
+package keeper
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"walletd/journal"
+	"walletd/luascripts"
+)
+
+// folded is a partition's log, read to its end.
+type folded struct {
+	book   *journal.Book
+	end    journal.Cursor
+	wrote  uint32 // the epoch of the last frame of events
+	recent recent
+	points points
+}
+
+// verdict is what the comparison of a shard with the log says.
+type verdict struct {
+	adopt bool   // the shard goes on as it is
+	why   string // if not: why it is rebuilt
+	parts map[int]luascripts.Part
+}
+
+func rebuild(format string, args ...any) verdict { return verdict{why: fmt.Sprintf(format, args...)} }
+
+// compare holds the shard against the log (design section 8). It is adopted when each of its partitions is where the log
+// ends or ahead of it on the same history:
+//
+//   - it was fenced by the owner that wrote the log's last events, or by a later one: so no other shard was served since;
+//   - its outbox goes on exactly behind the log's last event, up to the partition's seq;
+//   - what the outbox still has of the log's own events is the same, byte for byte.
+//
+// What it is ahead was never seen by anyone; the relay brings it into the log.
+func compare(ctx context.Context, shard *luascripts.Shard, log journal.Log, own map[int]*folded) (verdict, error) {
+	parts, err := shard.Parts(ctx)
+	if err != nil {
+		return verdict{}, err
+	}
+	for p, f := range own {
+		part, ok := parts[p]
+		switch {
+		case !ok:
+			return rebuild("partition %d is not there", p), nil
+		case part.Epoch < f.wrote:
+			return rebuild("partition %d is of epoch %d, the log was written by %d", p, part.Epoch, f.wrote), nil
+		case part.Seq < f.book.Seq:
+			return rebuild("partition %d is at seq %d, the log at %d", p, part.Seq, f.book.Seq), nil
+		}
+	}
+	ahead, err := readAhead(ctx, shard, own)
+	if errors.Is(err, errDiffers) {
+		return rebuild("%v", err), nil
+	}
+	if err != nil {
+		return verdict{}, err
+	}
+	for p, f := range own {
+		if got, want := ahead.next[p], parts[p].Seq+1; got < want {
+			return rebuild("partition %d is at seq %d, its outbox has only what is before %d", p, want-1, got), nil
+		}
+		same, err := f.sameAs(ctx, log, ahead.overlap[p])
+		if err != nil {
+			return verdict{}, err
+		}
+		if !same {
+			return rebuild("partition %d: the outbox has other events than the log", p), nil
+		}
+	}
+	return verdict{adopt: true, parts: parts}, nil
+}
+
+// errDiffers says that the shard's history is not the log's.
+var errDiffers = errors.New("another history")
+
+// outbox is what a shard's outbox has, against the log.
+type outbox struct {
+	next    map[int]uint64                // seq that would follow
+	overlap map[int][]luascripts.Happened // what the log has, too
+}
+
+const outboxRead = 128 // entries at once
+
+// readAhead reads the whole outbox, which ends where the trains of the moment end.
+func readAhead(ctx context.Context, shard *luascripts.Shard, own map[int]*folded) (o outbox, err error) {
+	o = outbox{next: map[int]uint64{}, overlap: map[int][]luascripts.Happened{}}
+	for p, f := range own {
+		o.next[p] = f.book.Seq + 1
+	}
+	last := map[int]uint64{} // seq seen last, of partitions seen
+	for after := uint64(0); ; {
+		entries, err := shard.ReadOutbox(ctx, after, outboxRead, 0)
+		if err != nil || len(entries) == 0 {
+			return o, err
+		}
+		for _, e := range entries {
+			if err := e.Each(func(h luascripts.Happened) error { return o.take(h, own, last) }); err != nil {
+				return o, fmt.Errorf("outbox entry %d: %w", e.ID, err)
+			}
+			after = e.ID
+		}
+	}
+}
+
+func (o *outbox) take(h luascripts.Happened, own map[int]*folded, last map[int]uint64) error {
+	f, ours := own[h.Partition]
+	if !ours {
+		return fmt.Errorf("%w: events of partition %d, which the map gives to another shard", errDiffers, h.Partition)
+	}
+	before, seen := last[h.Partition]
+	if (seen && h.FirstSeq != before+1) || h.FirstSeq > o.next[h.Partition] {
+		return fmt.Errorf("%w: partition %d: seq %d does not follow", errDiffers, h.Partition, h.FirstSeq)
+	}
+	last[h.Partition] = h.LastSeq()
+	if h.FirstSeq <= f.book.Seq {
+		o.overlap[h.Partition] = append(o.overlap[h.Partition], h)
+	}
+	o.next[h.Partition] = max(o.next[h.Partition], h.LastSeq()+1)
+	return nil
+}
+
+// sameAs reports whether the log has these events: bytes, outcomes, times and epochs.
+func (f *folded) sameAs(ctx context.Context, log journal.Log, runs []luascripts.Happened) (bool, error) {
+	if len(runs) == 0 {
+		return true, nil
+	}
+	want := map[uint64]journal.Event{}
+	for i := range runs {
+		if err := f.events(&runs[i], want); err != nil {
+			return false, nil //nolint:nilerr // an outbox that cannot be read is another one
+		}
+	}
+	cursor := f.points.before(f.book.Partition, runs[0].FirstSeq-1)
+	same := true
+	_, err := log.Read(ctx, f.book.Partition, cursor.Offset, func(offset int64, record []byte) error {
+		frame, v, err := cursor.Next(offset, record)
+		if err != nil || v != journal.Accepted {
+			return err
+		}
+		return frame.EachEvent(func(e *journal.Event) error {
+			if w, ok := want[e.Seq]; ok {
+				delete(want, e.Seq)
+				same = same && w.Status == e.Status && w.TimeMS == e.TimeMS && w.Epoch == e.Epoch && bytes.Equal(w.Packed, e.Packed)
+			}
+			return nil
+		})
+	})
+	return same && len(want) == 0, err
+}
+
+// events takes a run apart, as far as the log goes.
+func (f *folded) events(h *luascripts.Happened, into map[uint64]journal.Event) error {
+	frame := journal.Frame{Kind: journal.FrameEvents, Partition: h.Partition, FirstSeq: h.FirstSeq, Count: h.Count, Payload: h.Block.Append(nil)}
+	return frame.EachEvent(func(e *journal.Event) error {
+		if e.Seq <= f.book.Seq {
+			into[e.Seq] = *e
+		}
+		return nil
+	})
+}

@@ -1,0 +1,40 @@
+// Package keeper owns a shard for an epoch: it makes the shard equal to the journal, lets it serve, carries what it does
+// into the journal, and carries the decided credits of its partitions to theirs.
+//
+//	          ┌───────────────────────────────────────────────────────────────┐
+//	          v                                                               │
+//	      electing ──> claiming ──> waiting ──> comparing ──┬──> rebuilding ──┤ same leadership: the shard
+//	          ^        new epoch,   for the     shard and   │    wipe, load   │ came back empty, the map changed
+//	          │        log folded   shard       log         └──> fencing      │
+//	          │                                                  adopted      │
+//	          │                                                     │         │
+//	       resting <── deposed, leadership lost, shard away ──── serving ─────┘
+//	                                                                │
+//	     relay (outbox ──> log ──> marks) · channels · expiry · watch of shard and map
+//
+// One turn from claiming to the end of serving is a reign; it has one epoch, which no other ever has.
+//
+// What it guarantees:
+//
+//   - Nothing is served before the log has been read to its end behind our EpochStarted, and the shard is in our epoch.
+//   - A shard is adopted only when its outbox continues the log (compare.go); else it is rebuilt from the log, which is
+//     the truth. What a shard was ahead of the log was never seen by anyone.
+//   - Every leg that a durable accepted event of our partitions decides for another partition is credited there, once, in
+//     order (design section 6): the destination compares, we go on from the number that it names. A leg is settled when
+//     the destination's own journal has it. What is not settled is offered again.
+//   - Open reservations expire by the shard's clock, soon after their time.
+//   - Memory is bounded: the legs on their way (older ones are read from the log again), what is open, and while claiming
+//     the Books, which are dropped when the shard is loaded.
+//   - Safety never rests on the election: whoever believes to lead and does not is stopped by the log (relay) and by the
+//     epochs in the shard.
+//
+// What it refuses to do: read the wallet's requests, decide a transfer, repair a damaged journal (Run ends with it).
+//
+// The place of resolution: a transfer with several payers leaves tried legs in partitions that are not its home. The
+// keeper of such a partition asks home what it decided, as the channels ask a destination what it has: a sender of rows
+// beside channels and expiry in the courier (courier.go), fed by the start-up fold and by the durable frames like both.
+//
+// Files: keeper.go elections and reigns; reign.go one reign; claim.go, compare.go its beginning; watch.go its end;
+// relaying.go, marks.go what it makes durable; courier.go, channels.go, channel.go, catchup.go, recent.go the legs;
+// reservations.go, expiry.go what is open.
+package keeper

@@ -1,0 +1,255 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"walletd/journal"
+	"walletd/journal/relay"
+	"walletd/luascripts"
+	"walletd/shardrouter"
+)
+
+// reign is the ownership of the shard in one epoch.
+type reign struct {
+	*Keeper
+	epoch      uint32
+	addr       string
+	partitions []int
+	began      time.Time
+
+	shard   *luascripts.Shard
+	own     map[int]*folded // until it serves
+	ends    map[int]journal.Cursor
+	courier *courier
+	marks   *marks
+	relayer *relay.Relay
+	fail    context.CancelCauseFunc // ends the reign
+}
+
+// rule reigns once, from the new epoch to whatever ends it.
+func (k *Keeper) rule(ctx context.Context) error {
+	home, partitions, err := k.home(ctx)
+	if err != nil {
+		return err
+	}
+	r := &reign{Keeper: k, addr: home.Primary, partitions: partitions, began: time.Now(), own: map[int]*folded{}, ends: map[int]journal.Cursor{}}
+	if r.shard, err = k.cfg.Open(r.addr); err != nil {
+		return fmt.Errorf("open shard %s at %s: %w", k.cfg.Shard, r.addr, err)
+	}
+	defer func() { _ = r.shard.Close() }()
+	if err := r.claim(ctx); err != nil {
+		return err
+	}
+	if err := r.settleShard(ctx); err != nil {
+		return err
+	}
+	if err := r.takeOver(); err != nil {
+		return err
+	}
+	if err := r.publish(ctx); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	k.reign = r
+	k.stats.Takeover = time.Since(r.began)
+	k.mu.Unlock()
+	defer func() {
+		k.mu.Lock()
+		k.reign = nil
+		k.mu.Unlock()
+	}()
+	k.cfg.Log.Info("serving", "epoch", r.epoch, "partitions", r.partitions, "takeover", k.stats.Takeover)
+	r.tell(Progress{State: Serving, Epoch: r.epoch})
+	return r.serve(ctx)
+}
+
+// settleShard makes the shard equal to the log, or finds it so, in our epoch. It waits for a shard that is away.
+func (r *reign) settleShard(ctx context.Context) error {
+	rest := r.cfg.RestMin
+	for {
+		err := r.trySettle(ctx)
+		if err == nil || ctx.Err() != nil || errors.Is(err, errDeposed) || errors.Is(err, journal.ErrDamaged) {
+			return err
+		}
+		if moved := r.movedAway(r.cfg.Map.Current()); moved != nil {
+			return moved
+		}
+		r.cfg.Log.Warn("shard not ready, tried again", "error", err, "in", rest)
+		r.tell(Progress{State: Waiting, Epoch: r.epoch, Reason: err.Error()})
+		pause(ctx, rest)
+		rest = min(2*rest, r.cfg.RestMax)
+	}
+}
+
+func (r *reign) trySettle(ctx context.Context) error {
+	if err := r.shard.Ping(ctx); err != nil {
+		return err
+	}
+	r.tell(Progress{State: Comparing, Epoch: r.epoch})
+	v, err := compare(ctx, r.shard, r.cfg.Journal, r.own)
+	if err != nil {
+		return err
+	}
+	for _, part := range v.parts {
+		if part.Epoch > r.epoch {
+			return fmt.Errorf("%w: the shard serves partition %d in epoch %d, ours is %d", errDeposed, part.Partition, part.Epoch, r.epoch)
+		}
+	}
+	if v.adopt {
+		return r.fence(ctx, v.parts)
+	}
+	return r.rebuild(ctx, v.why)
+}
+
+// rebuild empties the shard and loads what the log says.
+func (r *reign) rebuild(ctx context.Context, why string) error {
+	r.cfg.Log.Warn("shard is rebuilt", "epoch", r.epoch, "reason", why)
+	r.tell(Progress{State: Rebuilding, Epoch: r.epoch, Reason: why})
+	if err := r.shard.Wipe(ctx); err != nil {
+		return err
+	}
+	books := make([]*journal.Book, 0, len(r.own))
+	for _, f := range r.own {
+		b := *f.book
+		b.Epoch = r.epoch
+		books = append(books, &b)
+	}
+	err := r.shard.Load(ctx, books...)
+	if errors.Is(err, luascripts.ErrOvertaken) {
+		return fmt.Errorf("%w: %w", errDeposed, err)
+	}
+	if err != nil {
+		return err
+	}
+	r.count(func(s *Stats) { s.Rebuilt++ })
+	return nil
+}
+
+// fenceTries bounds how often a fence that was met by a train is tried again.
+const fenceTries = 1000
+
+// fence lets the shard go on in our epoch. Trains of the old one run until then; a partition that moved on between our
+// look and the fence is fenced where it is now, as long as nobody else fenced it.
+func (r *reign) fence(ctx context.Context, seen map[int]luascripts.Part) error {
+	r.tell(Progress{State: Fencing, Epoch: r.epoch})
+	claims := make([]luascripts.Claim, 0, len(r.own))
+	for p := range r.own {
+		claims = append(claims, luascripts.Claim{Seen: seen[p], Epoch: r.epoch})
+	}
+	for range fenceTries {
+		fenced, err := r.shard.Fence(ctx, claims...)
+		if err != nil {
+			return err
+		}
+		open := claims[:0:0]
+		for i, f := range fenced {
+			switch {
+			case f.Done:
+			case !f.Found:
+				return fmt.Errorf("%w: partition %d has gone", errShardLost, claims[i].Seen.Partition)
+			case f.Part.Epoch > r.epoch:
+				return fmt.Errorf("%w: the shard serves partition %d in epoch %d", errDeposed, f.Part.Partition, f.Part.Epoch)
+			case f.Part.Epoch != claims[i].Seen.Epoch || f.Part.Seq < claims[i].Seen.Seq:
+				return fmt.Errorf("%w: partition %d is in epoch %d at %d", errShardLost, f.Part.Partition, f.Part.Epoch, f.Part.Seq)
+			default:
+				open = append(open, luascripts.Claim{Seen: f.Part, Epoch: r.epoch})
+			}
+		}
+		if claims = open; len(claims) == 0 {
+			r.count(func(s *Stats) { s.Adopted++ })
+			return nil
+		}
+	}
+	return fmt.Errorf("fence: trains of the old epoch came between %d times", fenceTries)
+}
+
+// takeOver begins the channels and expiries where the log ends, and drops the Books.
+func (r *reign) takeOver() (err error) {
+	r.courier = newCourier(&r.cfg)
+	r.marks = newMarks(r.epoch, r.cfg.Marks)
+	var durable []luascripts.Mark
+	for p, f := range r.own {
+		r.courier.begin(f.book, &f.recent, f.points)
+		r.ends[p] = f.end
+		durable = append(durable, luascripts.Mark{Partition: p, Epoch: r.epoch, Seq: f.book.Seq})
+	}
+	r.own = nil
+	r.relayer, err = r.relayOf()
+	r.marks.advance(durable)
+	return err
+}
+
+// publish shows the epoch in the map.
+func (r *reign) publish(ctx context.Context) error {
+	err := r.cfg.Store.Publish(ctx, func(m *shardrouter.Map) (*shardrouter.Map, error) {
+		if err := r.movedAway(m); err != nil {
+			return nil, err
+		}
+		s := m.Shards[r.cfg.Shard]
+		s.Epoch, s.State = r.epoch, shardrouter.StateServing
+		return m.WithShard(s).WithPartitions(s.ID, r.epoch, r.partitions...), nil
+	})
+	if errors.Is(err, shardrouter.ErrDeposed) {
+		return fmt.Errorf("%w: %w", errDeposed, err)
+	}
+	return err
+}
+
+// movedAway answers why a map ends the reign, nil when it does not.
+func (r *reign) movedAway(m *shardrouter.Map) error {
+	if m == nil {
+		return nil
+	}
+	s, known := m.Shards[r.cfg.Shard]
+	switch own := m.PartitionsOf(r.cfg.Shard); {
+	case !known:
+		return fmt.Errorf("%w: it has no shard %s", errOtherMap, r.cfg.Shard)
+	case s.Epoch > r.epoch:
+		return fmt.Errorf("%w: the map shows shard %s in epoch %d, ours is %d", errDeposed, r.cfg.Shard, s.Epoch, r.epoch)
+	case s.Primary != r.addr:
+		return fmt.Errorf("%w: shard %s is at %s, not %s", errOtherMap, r.cfg.Shard, s.Primary, r.addr)
+	case !equalInts(own, r.partitions):
+		return fmt.Errorf("%w: shard %s has partitions %v, not %v", errOtherMap, r.cfg.Shard, own, r.partitions)
+	}
+	return nil
+}
+
+func equalInts(a, b []int) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *reign) count(change func(*Stats)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.stats)
+}
+
+// serve does what an owner does, until something ends it, and answers that.
+func (r *reign) serve(ctx context.Context) error {
+	ctx, r.fail = context.WithCancelCause(ctx)
+	defer r.fail(nil)
+	g, inner := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.relay(inner) })
+	g.Go(func() error { return r.courier.run(inner, r.cfg.Journal) })
+	g.Go(func() error { r.marks.publish(inner, r.shard, r.cfg.MarksEvery); return nil })
+	g.Go(func() error { return r.watchShard(inner) })
+	g.Go(func() error { return r.followMap(inner) })
+	err := g.Wait()
+	if cause := context.Cause(ctx); cause != nil { // what the others ended with is its echo
+		return cause
+	}
+	return err
+}

@@ -1,0 +1,97 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"walletd/journal"
+	"walletd/journal/relay"
+	"walletd/luascripts"
+)
+
+// outboxOf is a shard's outbox as the relay reads it: from its beginning, for what is in the log already is dropped there.
+type outboxOf struct {
+	*reign
+	after uint64
+}
+
+const (
+	outboxEntries = 256                    // entries at once
+	outboxBlock   = 100 * time.Millisecond // a read that finds nothing; no stop takes longer
+	outboxAgain   = 10 * time.Millisecond  // after a read that failed
+)
+
+// Next implements relay.Outbox. A shard that does not answer is asked again: watchShard says when that is enough, and
+// when it answers and is not the one that it was.
+func (o *outboxOf) Next(ctx context.Context) (batch relay.Batch, err error) {
+	for {
+		entries, err := o.shard.ReadOutbox(ctx, o.after, outboxEntries, outboxBlock)
+		switch {
+		case ctx.Err() != nil:
+			return batch, context.Cause(ctx)
+		case errors.Is(err, luascripts.ErrBadEntry):
+			return batch, fmt.Errorf("%w: %w", relay.ErrOutbox, err)
+		case err != nil:
+			pause(ctx, outboxAgain)
+			continue
+		case len(entries) == 0:
+			continue
+		}
+		for _, e := range entries {
+			err := e.Each(func(h luascripts.Happened) error {
+				batch.Sections = append(batch.Sections, relay.Section{Partition: h.Partition, FirstSeq: h.FirstSeq, Block: h.Block})
+				return nil
+			})
+			if err != nil {
+				return batch, fmt.Errorf("%w: %w", relay.ErrOutbox, err)
+			}
+			batch.UpTo = e.ID
+		}
+		o.after = batch.UpTo
+		return batch, nil
+	}
+}
+
+// Trim implements relay.Outbox. What is not trimmed now is trimmed with what comes later.
+func (o *outboxOf) Trim(ctx context.Context, upTo uint64) error {
+	if err := o.shard.Trim(ctx, upTo); err != nil {
+		o.cfg.Log.Debug("outbox not trimmed", "error", err)
+	}
+	return nil
+}
+
+// relayOf makes the reign's relay.
+func (r *reign) relayOf() (*relay.Relay, error) {
+	cursors := make([]journal.Cursor, 0, len(r.ends))
+	for _, c := range r.ends {
+		cursors = append(cursors, c)
+	}
+	return relay.New(relay.Config{
+		Log: r.cfg.Journal, Outbox: &outboxOf{reign: r}, Cursors: cursors, Logger: r.cfg.Log,
+		OnDurable: r.courier.durable, Watermark: r.advance,
+	})
+}
+
+// relay runs the relay, and says in our words why it ended.
+func (r *reign) relay(ctx context.Context) error {
+	err := r.relayer.Run(ctx)
+	switch {
+	case errors.Is(err, relay.ErrDeposed):
+		return fmt.Errorf("%w: %w", errDeposed, err)
+	case errors.Is(err, relay.ErrOutbox):
+		return fmt.Errorf("%w: %w", errShardLost, err)
+	}
+	return err
+}
+
+// advance passes the relay's marks on.
+func (r *reign) advance(_ context.Context, durable []relay.Mark) error {
+	out := make([]luascripts.Mark, len(durable))
+	for i, d := range durable {
+		out[i] = luascripts.Mark{Partition: d.Partition, Epoch: d.Epoch, Seq: d.Seq}
+	}
+	r.marks.advance(out)
+	return nil
+}
