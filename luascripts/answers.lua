@@ -104,12 +104,13 @@ end
 
 -- What a check of the payee answers.
 local function check(a, kind, sum)
-  local has = available[a]
+  local has, f = available[a], flags[a]
   if not has then return PAYEE_NOT_FOUND end
   if asset_of[a] ~= kind then return ASSET_MISMATCH end
-  local f = flags[a]
-  if has_flag(f, CLOSED) then return PAYEE_CLOSED end
-  if has_flag(f, FROZEN_RECEIVING) then return PAYEE_FROZEN end
+  if f ~= 0 then
+    if has_flag(f, CLOSED) then return PAYEE_CLOSED end
+    if has_flag(f, FROZEN_RECEIVING) then return PAYEE_FROZEN end
+  end
   if sum > AMOUNT_MAX - (has + reserved[a]) then return BALANCE_OVERFLOW end
   return OK
 end
@@ -124,25 +125,27 @@ end
 local function payee_refuses(v) return v == PAYEE_NOT_FOUND or v == PAYEE_CLOSED or v == PAYEE_FROZEN end
 
 -- What stands against a transfer, pay or reserve before its funds are looked at, in the order of semantics section 1.
+-- v: the payee's status.
 local function try_refused(i, v)
   local payer = account[i]
-  local known = available[payer]
+  local known, f = available[payer], flags[payer]
   if v == ASSET_MISMATCH or (known and asset_of[payer] ~= asset[i]) then return ASSET_MISMATCH end
   if not known then return PAYER_NOT_FOUND end
-  local f = flags[payer]
-  if has_flag(f, CLOSED) then return PAYER_CLOSED end
-  if has_flag(f, FROZEN_SENDING) then return PAYER_FROZEN end
-  if payee_refuses(v) then return v end
+  if f ~= 0 then
+    if has_flag(f, CLOSED) then return PAYER_CLOSED end
+    if has_flag(f, FROZEN_SENDING) then return PAYER_FROZEN end
+  end
+  if v ~= OK and payee_refuses(v) then return v end
 end
 
--- What stands against taking the row's amount from its payer, overdraft included.
+-- What stands against taking the row's amount from its payer, overdraft included, and giving it to the payee.
 local function funds_refused(i, v)
   local payer, sum = account[i], amount[i]
-  if has_flag(flags[payer], ISSUANCE) then
+  local spendable = available[payer] + overdraft[payer]
+  if flags[payer] ~= 0 and has_flag(flags[payer], ISSUANCE) then
     if sum > available[payer] + AMOUNT_MAX then return LIMIT_EXCEEDED, AMOUNT_MAX end
-  else
-    local spendable = available[payer] + overdraft[payer]
-    if sum > spendable then return INSUFFICIENT_FUNDS, lesser(sum - spendable, AMOUNT_MAX) end
+  elseif sum > spendable then
+    return INSUFFICIENT_FUNDS, lesser(sum - spendable, AMOUNT_MAX)
   end
   if v == BALANCE_OVERFLOW then return BALANCE_OVERFLOW end
 end

@@ -19,6 +19,6 @@
 // What it refuses to do: it knows no journal, no map, no wallet beyond its shard, holds no answer back (the caller does,
 // until the watermark covers it) and starts no goroutine.
 //
-// Files: state.lua, answers.lua and reservations.lua are the words of the acts; words.go gives them journal's constants;
+// Files: state.lua, answers.lua, reservations.lua and suspense.lua are the words of the acts; words.go gives them journal's constants;
 // keys.go names the keys; train.go packs, reply.go reads.
 package luascripts

@@ -149,4 +149,13 @@ func TestDeliveries(t *testing.T) {
 		deliver 13 14 B 1            -> delivered
 	`)
 	suspense(int64(journal.AmountMax))
+	b.read(`
+		# room above 2^53: what two legs bring together has no exact double
+		open MINT issuance           -> opened
+		open C                       -> opened
+		transfer t1 MINT C 1         -> confirmed
+		deliver 14 15 MINT MAX MINT 2 -> suspense_full
+		deliver 14 15 MINT MAX MINT 1 -> delivered
+		balance MINT                 -> 9007199254740991 0
+	`)
 }

@@ -1,9 +1,15 @@
--- reservations: what becomes of a reservation, and of the partition's suspense accounts. Nothing is written here.
+-- reservations: what becomes of a reservation. Nothing is written here.
 
 local refusal_of = {[CONFIRMED] = ALREADY_CONFIRMED, [CANCELLED] = ALREADY_CANCELLED, [EXPIRED] = RESERVATION_EXPIRED}
 
 -- A key that was cancelled before its Try came.
 local function entombed(k) return record[k] and byte(record[k]) == TOMBSTONE end
+
+local function entomb(i)
+  happen(i, TOMBSTONE)
+  keep(i, TOMBSTONE, 0)
+  return answer(TOMBSTONE)
+end
 
 local function reservation_changed(r)
   if not res_moved[r] then
@@ -33,19 +39,4 @@ local function release(i, r, status)
   move(res_payer[r], rest, -rest)
   remaining[r], res_status[r] = 0, status
   reservation_changed(r)
-end
-
--- The section's suspense account of an asset (design section 6): 8 bytes "suspense", partition, asset.
-local function spare_named(kind)
-  local a = spare[kind]
-  if not a then
-    a = account_named('suspense' .. partition .. pack('>H', kind))
-    spare[kind], spare_asset[a] = a, kind
-  end
-  return a
-end
-
-local function open_spare(a)
-  available[a], reserved[a], flags[a], version[a], status_seq[a], overdraft[a] = 0, 0, 0, 0, 0, 0
-  asset_of[a] = spare_asset[a]
 end

@@ -1,36 +1,39 @@
 -- state: what a train has loaded, as parallel arrays over numbers: a table per row or account costs half as much again.
 -- Words in capital letters are journal's constants: words.go puts their numbers here.
 
-local arg = ARGV[1]
-local byte, char, sub, concat = string.byte, string.char, string.sub, table.concat
-local pack, read, spread, call = struct.pack, struct.unpack, unpack, redis.call
+-- What most functions use is declared last: Lua looks for it from the end (groupPrefix in words.go).
 
--- A row is a number i. at: where its bytes start in arg, stop: where they end. needs[op](i, at) names what the act will look
--- at, acts[op](i) decides and applies. Which of the other arrays an act fills is its own business.
-local needs, acts = {}, {}
-local at, stop, op = {}, {}, {}
-local key, account, payee, to, verdict, amount, asset, held, tomb, whole = {}, {}, {}, {}, {}, {}, {}, {}, {}, {}
+-- A channel's end is a number: delivered[d] is the source's seq up to which its legs have been credited here. A leg is a
+-- number, too; leg_spare is the suspense account of its asset.
+local channels, channel_of, channel_field, delivered = 0, {}, {}, {}
+local channel, leg_first, leg_last, leg_to, leg_amount, leg_spare, legs = {}, {}, {}, {}, {}, {}, 0
+local spare, spare_asset = {}, {} -- the section's suspense account of an asset, and the asset of a suspense account
+
+-- A reservation is a number; res_status[r] is false while there is none. res_payer is an account, res_to a handle.
+local reservations, reservation_of, res_id = 0, {}, {}
+local res_to, res_amount, created_ms, captured, res_asset, remaining, res_payer, expires_ms = {}, {}, {}, {}, {}, {}, {}, {}
+local res_status = {}
 
 -- An account is a number. available[a] is false while there is none. details: created_ms u56, JSON; loaded where named.
 local accounts, account_of, handle = 0, {}, {}
-local available, reserved, flags, version, status_seq, asset_of, overdraft = {}, {}, {}, {}, {}, {}, {}
 local details, details_named = {}, {}
+local asset_of, overdraft, status_seq, flags, version, reserved, available = {}, {}, {}, {}, {}, {}, {}
 
 -- A key is a number; record[k] is its packed journal.KeyRecord, false when the id is new.
 local keys, key_of, id_of, record = 0, {}, {}, {}
 
--- A reservation is a number; res_status[r] is false while there is none. res_payer is an account, res_to a handle.
-local reservations, reservation_of, res_id = 0, {}, {}
-local res_status, res_payer, res_to, res_amount, remaining, captured = {}, {}, {}, {}, {}, {}
-local res_asset, created_ms, expires_ms = {}, {}, {}
-
--- A channel's end is a number: delivered[d] is the source's seq up to which its legs have been credited here.
-local channels, channel_of, channel_field, delivered = 0, {}, {}, {}
-local channel, leg_first, leg_last, leg_to, leg_amount, leg_spare, legs = {}, {}, {}, {}, {}, {}, 0
-local spare_asset = {}
-
 -- The section whose rows are being decided.
-local partition, epoch, seq, now, spare = '', 0, 0, 0, {} -- spare: the suspense account of an asset
+local partition, epoch, seq, now = '', 0, 0, 0
+
+local byte, char, concat, call, spread = string.byte, string.char, table.concat, redis.call, unpack
+local pack, sub, read = struct.pack, string.sub, struct.unpack
+
+-- A row is a number i. at: where its bytes start in arg, stop: where they end. needs[op](i, at) names what the act will look
+-- at, acts[op](i) decides and applies. Which of the other arrays an act fills is its own business.
+local op, stop, at = {}, {}, {}
+local tomb, whole, verdict, payee, to, asset, held, amount, key, account = {}, {}, {}, {}, {}, {}, {}, {}, {}, {}
+local needs, acts = {nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil}, {nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil}
+local arg = ARGV[1]
 
 local function account_named(name)
   local a = account_of[name]
@@ -69,9 +72,6 @@ local function channel_named(field)
 end
 
 local function has_flag(f, flag) return f % (2 * flag) >= flag end
-
--- What may still be credited. Sums stay within 2^54: a comparison with an amount is exact even where the sum is rounded.
-local function room(a) return AMOUNT_MAX - (available[a] + reserved[a]) end
 
 local function lesser(a, b) if a < b then return a end return b end
 

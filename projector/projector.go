@@ -79,6 +79,7 @@ func New(c Config) (*Projector, error) {
 		return nil, err
 	}
 	p := &Projector{config: c, byNo: map[int]*part{}}
+	p.counts.add(0, nil)
 	for _, n := range c.Partitions {
 		pt := &part{Projector: p, partition: n}
 		if err := pt.load(); err != nil {

@@ -27,7 +27,8 @@ type Completion struct {
 	At     time.Time // when the reply's frame had been read
 }
 
-// Done hears of an end. It runs on the client's reader: it must not block and must not call Close.
+// Done hears of an end. It runs on the client's own goroutines, and the calls of one client never overlap: it must not
+// block, and must not call Close or a method that waits.
 type Done func(*Completion)
 
 // Client is one session with a wallet. It is safe for concurrent use.
@@ -40,6 +41,8 @@ type Client struct {
 	wake    chan struct{} // the writer has something to send
 	wg      sync.WaitGroup
 	waits   sync.Pool // *wait
+
+	telling sync.Mutex // held while callers are told, so that Done calls never overlap
 
 	mu          sync.Mutex
 	table       *table
@@ -143,7 +146,7 @@ func (c *Client) rouse() {
 	}
 }
 
-// Go sends a transfer and returns; done is told how it ends, as Post's Done. It answers ErrBusy instead of waiting.
+// Go sends a transfer and returns; done is told how it ends, and is bound as a Done is. It answers ErrBusy instead of waiting.
 func (c *Client) Go(t Transfer, done func(Result, error)) error {
 	if err := t.prepare(); err != nil {
 		return err
@@ -178,10 +181,12 @@ type ending struct {
 
 // tell calls back, then sends what the callbacks have posted.
 func (c *Client) tell(ends []ending) {
+	c.telling.Lock()
 	for i := range ends {
 		ends[i].done(&ends[i].Completion)
 		ends[i] = ending{}
 	}
+	c.telling.Unlock()
 	c.Flush()
 }
 

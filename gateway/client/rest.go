@@ -42,16 +42,15 @@ func NewREST(cfg Config) (*REST, error) {
 			// A redirect is not followed: a POST would become a GET.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			Transport: &http.Transport{
-				Proxy:                 http.ProxyFromEnvironment,
-				DialContext:           cfg.DialContext,
-				TLSClientConfig:       cfg.TLS,
-				TLSHandshakeTimeout:   cfg.DialTimeout,
-				ResponseHeaderTimeout: attemptTimeout,
-				MaxIdleConns:          64,
-				MaxIdleConnsPerHost:   64,
-				IdleConnTimeout:       30 * time.Second,
-				DisableCompression:    true, // costs more than it saves on the way to a wallet
-				ForceAttemptHTTP2:     true,
+				Proxy:               http.ProxyFromEnvironment,
+				DialContext:         cfg.DialContext,
+				TLSClientConfig:     cfg.TLS,
+				TLSHandshakeTimeout: cfg.DialTimeout,
+				MaxIdleConns:        64,
+				MaxIdleConnsPerHost: 64,
+				IdleConnTimeout:     30 * time.Second,
+				DisableCompression:  true, // costs more than it saves on the way to a wallet
+				ForceAttemptHTTP2:   true,
 			},
 		},
 	}, nil
@@ -75,6 +74,7 @@ type request struct {
 	key          string // Idempotency-Key
 	ifMatch      string
 	once         bool // a repeat would not mean the same
+	long         bool // may take as long as the caller's context
 }
 
 // replyHead is what a reply says beside its body.
@@ -108,7 +108,7 @@ func (r *REST) do(ctx context.Context, q request, into any) (replyHead, error) {
 		}
 		again := !isRefusal || refused.asksAgain() ||
 			refused.Retryable && (r.cfg.Retries == 0 || attempt < r.cfg.Retries)
-		if !isRefusal && r.cfg.Retries != 0 && attempt >= r.cfg.Retries {
+		if _, unreadable := errors.AsType[*unreadableError](err); unreadable || !isRefusal && r.cfg.Retries != 0 && attempt >= r.cfg.Retries {
 			again = false
 		}
 		wait := backoff(r.cfg, attempt)
@@ -124,6 +124,12 @@ func (r *REST) do(ctx context.Context, q request, into any) (replyHead, error) {
 		return head, fmt.Errorf("%s %s: %w", q.method, q.path, err)
 	}
 }
+
+// unreadableError is a complete reply that is not what it should be: asking again would bring the same.
+type unreadableError struct{ err error }
+
+func (e *unreadableError) Error() string { return "read the reply: " + e.err.Error() }
+func (e *unreadableError) Unwrap() error { return e.err }
 
 func printable(key string) bool {
 	for i := range len(key) {
@@ -142,8 +148,11 @@ func outlives(ctx context.Context, d time.Duration) bool {
 
 // attempt sends the request once. sent is false when no byte can have reached the wallet.
 func (r *REST) attempt(ctx context.Context, q request, into any) (head replyHead, sent bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
+	if !q.long {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, attemptTimeout)
+		defer cancel()
+	}
 	req, err := r.build(ctx, q)
 	if err != nil {
 		return head, false, err
@@ -169,7 +178,7 @@ func (r *REST) attempt(ctx context.Context, q request, into any) (head replyHead
 		return head, true, fmt.Errorf("reply %s is no problem document", response.Status)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return head, true, fmt.Errorf("read the reply: %w", err)
+		return head, true, &unreadableError{err}
 	}
 	return head, true, nil
 }

@@ -223,9 +223,10 @@ type Reconciliation struct {
 	Raw json.RawMessage `json:"-"` // the whole answer
 }
 
-// Reconcile compares journal, shards and projection (admin listener). A difference is an answer, not an error.
+// Reconcile compares journal, shards and projection (admin listener). A difference is an answer, not an error. It takes
+// as long as reading the journal does: give it a context with room.
 func (r *REST) Reconcile(ctx context.Context) (v Reconciliation, err error) {
-	q := request{method: http.MethodPost, path: "/admin/v1/reconciliations", body: []byte("{}")}
+	q := request{method: http.MethodPost, path: "/admin/v1/reconciliations", body: []byte("{}"), long: true}
 	if _, err = r.do(ctx, q, &v.Raw); err != nil {
 		return v, err
 	}

@@ -208,6 +208,7 @@ func TestRESTRetries(t *testing.T) {
 				problem(w, 422, "account_closed", false)
 			}
 		}, 2, "account_closed"},
+		{"a reply that cannot be read", 0, func(_ int64, w http.ResponseWriter) { fmt.Fprint(w, "<html>") }, 1, "outcome_unknown"},
 		{"a proxy's own error", 1, func(_ int64, w http.ResponseWriter) { w.WriteHeader(502) }, 2, "outcome_unknown"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -10,23 +10,16 @@ needs[CANCEL] = function(i, p)
 end
 
 acts[CANCEL] = function(i)
-  local r = held[i]
+  local r, seen = held[i], record[key[i]]
+  local status, first = res_status[r], seen and byte(seen)
 
   -- Decide.
-  if whole[i] then
-    local seen = record[key[i]]
-    if not seen then
-      if not available[account[i]] then return answer(PAYER_NOT_FOUND) end
-      happen(i, TOMBSTONE)
-      keep(i, TOMBSTONE, 0)
-      return answer(TOMBSTONE)
-    end
-    local first = byte(seen)
-    if first == CONFIRMED then return answer(ALREADY_CONFIRMED) end
-    if first ~= TRIED then return put(letter[OK] .. letter[0]) end
+  if whole[i] and not seen then
+    if not available[account[i]] then return answer(PAYER_NOT_FOUND) end
+    return entomb(i)
   end
-  local status = res_status[r]
-  if not status and entombed(key[i]) then return put(letter[OK] .. letter[0]) end
+  if whole[i] and first == CONFIRMED then return answer(ALREADY_CONFIRMED) end
+  if (whole[i] and first ~= TRIED) or (not status and entombed(key[i])) then return put(letter[OK] .. letter[0]) end
   if not status then return answer(RESERVATION_NOT_FOUND) end
   if status == CONFIRMED then return answer(ALREADY_CONFIRMED) end
 

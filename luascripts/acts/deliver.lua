@@ -16,20 +16,14 @@ acts[DELIVER] = function(i)
   local d, first, last = channel[i], leg_first[i], leg_last[i]
   local from, up_to = read('>I7I7', arg, at[i] + 5)
 
-  -- Decide. A leg goes to its payee, or to the suspense account where that has no room.
+  -- Decide.
   if delivered[d] ~= from then return answer(DELIVERY_GAP, delivered[d]) end
   if up_to < from then return answer(MALFORMED) end
-  local coming = {}
+  local after = {}
   for l = first, last do
-    local a, sum = leg_to[l], leg_amount[l]
-    local more = sum + (coming[a] or 0)
-    if not available[a] or more > room(a) then
-      a = leg_spare[l]
-      more = sum + (coming[a] or 0)
-      if more > (available[a] and room(a) or AMOUNT_MAX) then return answer(SUSPENSE_FULL) end
-      leg_to[l] = a
-    end
-    coming[a] = more
+    local a, has = receiver(l, after)
+    if not a then return answer(SUSPENSE_FULL) end
+    leg_to[l], after[a] = a, has
   end
 
   -- Apply.

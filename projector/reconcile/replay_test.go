@@ -1,11 +1,14 @@
 package reconcile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"walletd/journal"
 	"walletd/projector/internal/history"
@@ -73,6 +76,44 @@ func TestReplayEnds(t *testing.T) {
 	reports, err := Replay(t.Context(), ReplayConfig{Log: log, Partitions: []int{0}}, func(*Replayed) error { return nil })
 	if !errors.Is(err, journal.ErrDamaged) || len(reports) != 1 || reports[0].Records != 9 {
 		t.Errorf("%+v: %v", reports, err)
+	}
+}
+
+func TestReplayFollows(t *testing.T) {
+	h := history.New(shape(42))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	events := func() (n int64) {
+		for p := range h.Events {
+			n += int64(len(h.Events[p]))
+		}
+		return n
+	}
+	before := events()
+	var old, live atomic.Int64
+	reached, followed := make(chan struct{}), make(chan struct{})
+	go func() { // the wallet goes on once the replay is at the end, and the replay ends when it has told everything
+		defer close(followed)
+		<-reached
+		h.More(300)
+		for want := events(); old.Load()+live.Load() < want && ctx.Err() == nil; {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
+	_, err := Replay(ctx, ReplayConfig{Log: h.Log, Follow: true}, func(r *Replayed) error {
+		switch {
+		case r.Event == nil:
+		case r.Live:
+			live.Add(1)
+		case old.Add(1) == before:
+			close(reached)
+		}
+		return nil
+	})
+	<-followed
+	if !errors.Is(err, context.Canceled) || old.Load()+live.Load() != events() || live.Load() == 0 {
+		t.Errorf("%d + %d live of %d events: %v", old.Load(), live.Load(), events(), err)
 	}
 }
 

@@ -52,6 +52,11 @@ type way struct {
 
 type sentLeg struct {
 	way
+	point
+}
+
+// point is a leg as its channel remembers it.
+type point struct {
 	seq uint64
 	tally
 }
@@ -75,7 +80,7 @@ func (m *movements) reset(partition, partitions int) {
 }
 
 func (m *movements) send(seq uint64, l *journal.Leg) {
-	m.sent = append(m.sent, sentLeg{way{m.partition, l.Payee.Partition(m.partitions), l.Asset}, seq, tallyOf(l)})
+	m.sent = append(m.sent, sentLeg{way{m.partition, l.Payee.Partition(m.partitions), l.Asset}, point{seq, tallyOf(l)}})
 }
 
 func (m *movements) receive(row *journal.Row) {
@@ -86,8 +91,8 @@ func (m *movements) receive(row *journal.Row) {
 	}
 }
 
-// legsMax bounds the legs in flight that are remembered one by one, per channel and asset (32 bytes each).
-const legsMax = 1 << 14
+// legsMax bounds the legs in flight that are remembered one by one, all channels together (32 bytes each).
+const legsMax = 1 << 18
 
 // channel compares both ends of one way: what was credited must be what was decided up to the seq delivered (P9).
 // To know what was decided up to there, the legs in flight are remembered. What cannot be remembered (too many; a store
@@ -97,7 +102,7 @@ type channel struct {
 	received tally // up to the payee partition's last event
 	floor    uint64
 	base     tally // sent up to the seq floor
-	inFlight []sentLeg
+	inFlight []point
 }
 
 // channels is the running conservation of the whole wallet.
@@ -110,6 +115,8 @@ type channels struct {
 	delivered []map[int]uint64 // [payee's partition][payer's]
 	ways      map[way]*channel
 	assets    map[journal.Asset]bool
+	// remembered is the number of legs in flight of all channels.
+	remembered int
 }
 
 func newChannels(partitions int) *channels {
@@ -162,7 +169,8 @@ func (c *channels) commit(m *movements, seq uint64, s *state) {
 	for i := range m.sent {
 		ch := c.way(m.sent[i].way)
 		ch.sent = ch.sent.plus(m.sent[i].tally)
-		ch.inFlight = append(ch.inFlight, m.sent[i])
+		ch.inFlight = append(ch.inFlight, m.sent[i].point)
+		c.remembered++
 		touched[m.sent[i].way] = true
 	}
 	for w, t := range m.received {
@@ -191,8 +199,10 @@ func (c *channels) settle(w way, ch *channel) {
 		n++
 	}
 	ch.inFlight = append(ch.inFlight[:0], ch.inFlight[n:]...)
+	c.remembered -= n
 	ch.floor = max(ch.floor, done)
-	if len(ch.inFlight) > legsMax {
+	if c.remembered > legsMax {
+		c.remembered -= len(ch.inFlight)
 		ch.floor, ch.base, ch.inFlight = c.at[w.from], ch.sent, nil
 	}
 }

@@ -127,11 +127,11 @@ func TestTooManyLegsInFlight(t *testing.T) {
 	for round := range 3 {
 		m.reset(0, 2)
 		for i := range legsMax {
-			m.sent = append(m.sent, sentLeg{w, uint64(round*legsMax + i + 1), tally{1, 5, 7}})
+			m.sent = append(m.sent, sentLeg{w, point{uint64(round*legsMax + i + 1), tally{1, 5, 7}}})
 		}
 		c.commit(m, uint64((round+1)*legsMax), s)
-		if n := len(c.ways[w].inFlight); n > legsMax {
-			t.Fatalf("%d legs remembered", n)
+		if n := len(c.ways[w].inFlight); n > legsMax || n != c.remembered {
+			t.Fatalf("%d legs remembered, %d counted", n, c.remembered)
 		}
 	}
 	deliver := func(upTo uint64, t tally) {

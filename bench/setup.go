@@ -1,0 +1,210 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"walletd/gateway/client"
+	"walletd/journal"
+)
+
+// openers is how many accounts are opened at a time.
+const openers = 32
+
+// open opens the run's accounts and the issuance account that pays for them.
+func open(ctx context.Context, cfg *Config, w *workload, rest *client.REST) error {
+	_, err := rest.CreateAccount(ctx, client.AccountCreate{ID: w.issuance, Asset: cfg.Asset, Issuance: true})
+	if err != nil {
+		return fmt.Errorf("open the issuance account: %w", err)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	var next, opened atomic.Int64
+	for range openers {
+		group.Go(func() error {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(w.accounts) {
+					return nil
+				}
+				create := client.AccountCreate{ID: w.accounts[i].id, Asset: cfg.Asset}
+				if _, err := rest.CreateAccount(ctx, create); err != nil {
+					return fmt.Errorf("open account %s: %w", create.ID, err)
+				}
+				opened.Add(1)
+			}
+		})
+	}
+	stop := watch(cfg, "open accounts", &opened, len(w.accounts))
+	defer stop()
+	return group.Wait()
+}
+
+// watch tells the progress now and then, until stopped.
+func watch(cfg *Config, stage string, n *atomic.Int64, of int) (stop func()) {
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		t := time.NewTicker(200 * time.Millisecond)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				cfg.Progress(stage, float64(n.Load())/float64(of))
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() { close(quit); <-done }
+}
+
+// rows is one command for each of n things.
+type rows struct {
+	n       int
+	command func(dst []byte, i int) []byte
+	hear    func(i int, end *client.Completion) error // its calls may overlap
+}
+
+// every spreads the rows over the connections and waits until all have ended.
+func every(ctx context.Context, cfg *Config, clients []*client.Client, r rows) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for k, c := range clients {
+		group.Go(func() error { return r.post(ctx, c, k, len(clients), min(64, cfg.InFlight)) })
+	}
+	return group.Wait()
+}
+
+// post posts the rows k, k+step, … with at most window under way.
+func (r rows) post(ctx context.Context, c *client.Client, k, step, window int) error {
+	under := make(chan struct{}, window)
+	trouble := make(chan error, 1)
+	done := func(end *client.Completion) {
+		if err := r.hear(int(end.Tag), end); err != nil {
+			select {
+			case trouble <- err:
+			default:
+			}
+		}
+		<-under
+	}
+	enter := func() error {
+		select {
+		case under <- struct{}{}:
+			return nil
+		default:
+		}
+		c.Flush()
+		select {
+		case under <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	var buf []byte
+	for i := k; i < r.n; i += step {
+		if err := enter(); err != nil {
+			return err
+		}
+		buf = r.command(buf[:0], i)
+		if err := c.Post(buf, uint64(i), done); err != nil {
+			return err
+		}
+	}
+	for range window { // all places: nothing is under way
+		if err := enter(); err != nil {
+			return err
+		}
+	}
+	select {
+	case err := <-trouble:
+		return err
+	default:
+		return nil
+	}
+}
+
+// fund gives every account its money, by ordinary transfers from the issuance account.
+func fund(ctx context.Context, cfg *Config, w *workload, clients []*client.Client) error {
+	command := func(dst []byte, i int) []byte {
+		return client.AppendTransfer(dst, &client.Transfer{
+			Key: fmt.Sprintf("%s-fund-%d", cfg.Run, i), From: w.issuance, To: w.accounts[i].id, Amount: cfg.Prefund, Asset: cfg.Asset,
+		})
+	}
+	var funded atomic.Int64
+	stop := watch(cfg, "fund accounts", &funded, len(w.accounts))
+	defer stop()
+	hear := func(i int, end *client.Completion) error {
+		funded.Add(1)
+		if end.Err != nil {
+			return fmt.Errorf("fund account %s: %w", w.accounts[i].id, end.Err)
+		}
+		if end.Result.Status != "confirmed" {
+			return fmt.Errorf("fund account %s: status %q", w.accounts[i].id, end.Result.Status)
+		}
+		return nil
+	}
+	return every(ctx, cfg, clients, rows{len(w.accounts), command, hear})
+}
+
+// standing is what an account is seen or meant to have.
+type standing struct {
+	money   journal.Amount // available and reserved
+	version uint64
+}
+
+// look reads the standing of the accounts named by which, into all.
+func look(ctx context.Context, cfg *Config, w *workload, clients []*client.Client, which []int, all []standing) error {
+	command := func(dst []byte, i int) []byte {
+		return append(append(append(dst, `"balance":{"account":"`...), w.accounts[which[i]].id...), `"}`...)
+	}
+	hear := func(i int, end *client.Completion) error {
+		id := w.accounts[which[i]].id
+		if end.Err != nil {
+			return fmt.Errorf("read balance of %s: %w", id, end.Err)
+		}
+		var b client.Balance
+		if err := json.Unmarshal(end.Reply, &b); err != nil {
+			return fmt.Errorf("read balance of %s: %w", id, err)
+		}
+		if b.Account != id {
+			return fmt.Errorf("read balance of %s: got that of %q", id, b.Account)
+		}
+		all[which[i]] = standing{b.Available + b.Reserved, b.Version}
+		return nil
+	}
+	return every(ctx, cfg, clients, rows{len(which), command, hear})
+}
+
+// settle reads all accounts until each has had as many changes as want says, because a credit arrives a moment after
+// its transfer has been answered. It returns what it saw last, also when the time is over.
+func settle(ctx context.Context, cfg *Config, w *workload, clients []*client.Client, want []standing) ([]standing, error) {
+	seen := make([]standing, len(want))
+	open := make([]int, len(want))
+	for i := range open {
+		open[i] = i
+	}
+	end := time.Now().Add(cfg.Settle)
+	for {
+		if err := look(ctx, cfg, w, clients, open, seen); err != nil {
+			return nil, err
+		}
+		left := open[:0]
+		for _, i := range open {
+			if seen[i].version < want[i].version {
+				left = append(left, i)
+			}
+		}
+		if open = left; len(open) == 0 || time.Now().After(end) {
+			return seen, nil
+		}
+		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+}
