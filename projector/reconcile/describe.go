@@ -117,7 +117,8 @@ func (r *Replayed) Describe(assets journal.Assets) Description {
 func timeText(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") }
 
 func (d *Description) event(e *journal.Event, r *journal.Row, names Names, assets journal.Assets) {
-	d.Position, d.Time = e.Position.String(), timeText(e.TimeMS)
+	at := e.Position
+	d.Position, d.Time = at.String(), timeText(e.TimeMS)
 	d.Op, d.Status, d.Side = r.Op.String(), e.Status.Code(), e.Status.Side()
 	d.Account, d.To = names.Of(r.Account), names.Of(r.To)
 	d.Key, d.Reference, d.Amount, d.ExpiresInS = string(r.Key), string(r.Reference), int64(r.Amount), r.ExpiresInS
@@ -140,6 +141,7 @@ func (d *Description) event(e *journal.Event, r *journal.Row, names Names, asset
 			l := r.Leg(i)
 			d.Delivered = append(d.Delivered, legText(&l, names, assets))
 		}
+	default: // no act that is journaled
 	}
 }
 

@@ -68,7 +68,7 @@ func TestReplayEnds(t *testing.T) {
 		}
 		return nil
 	})
-	if err != enough || told != 10 {
+	if !errors.Is(err, enough) || told != 10 {
 		t.Errorf("%d told: %v", told, err)
 	}
 	log := h.Log.Clone()

@@ -31,7 +31,7 @@ func TestAWalletInOrderHasNoDifference(t *testing.T) {
 		if !r.OK() || len(r.Assets) != 2 {
 			t.Fatalf("seed %d:\n%s", seed, r.Text())
 		}
-		var dropped map[journal.Verdict]int64 = map[journal.Verdict]int64{}
+		dropped := map[journal.Verdict]int64{}
 		for p, report := range r.Partitions {
 			digest := h.Books[p].Digest()
 			equal(t, "digest", report.Digest, hexOf(digest[:]))

@@ -163,8 +163,9 @@ func (w *walker) compare() {
 		}
 		w.contrast(s, state)
 		if s.epoch != 0 && s.epoch < w.book.Epoch {
+			at := w.event.Position
 			w.audit.differ(Difference{Where: s.where, What: "it holds events of an epoch in which it does not serve", Partition: w.cursor.Partition,
-				Position: w.event.Position.String(), Have: fmt.Sprintf("epoch %d", s.epoch), Want: fmt.Sprintf("at least %d", w.book.Epoch)})
+				Position: at.String(), Have: fmt.Sprintf("epoch %d", s.epoch), Want: fmt.Sprintf("at least %d", w.book.Epoch)})
 		}
 		if s.before == s.after {
 			w.report.Compared = append(w.report.Compared, fmt.Sprintf("%s at seq %d", s.where, s.after))

@@ -35,8 +35,9 @@ func (v *viewCheck) changed(w *walker, e *journal.Event, c *journal.Change) {
 	if err == nil && ok && have == want {
 		return
 	}
+	at := e.Position
 	d := Difference{Where: projection, What: "a line of the statement is not what the event did", Partition: e.Partition, Account: v.audit.name(c.Account),
-		Position: e.Position.String(), Want: line(&want)}
+		Position: at.String(), Want: line(&want)}
 	switch {
 	case err != nil:
 		d.Have = err.Error()

@@ -39,8 +39,9 @@ func (e *Entry) Kind() string {
 		return "account"
 	case journal.OpPay:
 		return journal.OpTransfer.String()
+	default:
+		return e.Of.String()
 	}
-	return e.Of.String()
 }
 
 // IDText is the id as clients see it: tr_… or rs_…; "" for kind account.
@@ -50,8 +51,9 @@ func (e *Entry) IDText() string {
 		return ""
 	case journal.OpTransfer, journal.OpPay:
 		return e.ID.Text(journal.TransferPrefix)
+	default:
+		return e.ID.Text(journal.ReservationPrefix)
 	}
-	return e.ID.Text(journal.ReservationPrefix)
 }
 
 // Direction tells which way the money went.

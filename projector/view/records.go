@@ -129,7 +129,7 @@ type kept struct {
 	changed place
 }
 
-func (k kept) append(dst []byte) []byte { return k.changed.append(k.Reservation.Append(dst)) }
+func (k kept) append(dst []byte) []byte { return k.changed.append(k.Append(dst)) }
 
 func parseKept(b []byte) (k kept, err error) {
 	if len(b) != journal.ReservationSize+placeSize {
