@@ -21,7 +21,7 @@ func lastTouch(h *history.History, account journal.Handle, upTo uint64) string {
 	for i := int(upTo) - 1; i >= 0; i-- {
 		for _, c := range h.Changes[p][i] {
 			if c.Account == account {
-				return h.Events[p][i].Position.String()
+				return h.Events[p][i].String()
 			}
 		}
 	}
@@ -52,7 +52,7 @@ func TestShardsThatAreNotTheReplay(t *testing.T) {
 	for i := int(seq) - 100; firstMissed == ""; i++ {
 		for _, c := range h.Changes[p][i] {
 			if c.Account == account {
-				firstMissed = h.Events[p][i].Position.String()
+				firstMissed = h.Events[p][i].String()
 			}
 		}
 	}
@@ -73,9 +73,9 @@ func TestShardsThatAreNotTheReplay(t *testing.T) {
 		{"stale account", func(d *Dump) { d.State.Accounts[account] = stale.State.(*journal.Memory).Accounts[account] },
 			expect{"shard s1", "a wrong account", p, firstMissed, h.Names[account]}},
 		{"missing account", func(d *Dump) { delete(d.State.Accounts, account) },
-			expect{"shard s1", "a missing account", p, h.Events[p][opening(h, account)].Position.String(), h.Names[account]}},
+			expect{"shard s1", "a missing account", p, h.Events[p][opening(h, account)].String(), h.Names[account]}},
 		{"missing details", func(d *Dump) { delete(d.State.DetailsOf, account) },
-			expect{"shard s1", "a missing account details", p, h.Events[p][opening(h, account)].Position.String(), h.Names[account]}},
+			expect{"shard s1", "a missing account details", p, h.Events[p][opening(h, account)].String(), h.Names[account]}},
 		{"extra account", func(d *Dump) { d.State.Accounts[journal.HandleOf("ghost")] = journal.Account{Available: 5, Version: 1} },
 			expect{"shard s1", "that no event made", p, "", unknown(journal.HandleOf("ghost"))}},
 		{"changed reservation", func(d *Dump) {
@@ -88,7 +88,7 @@ func TestShardsThatAreNotTheReplay(t *testing.T) {
 		{"delivered number", func(d *Dump) { d.State.DeliveredOf[0]++ }, expect{"shard s1", "delivered number of source 0", p, "", ""}},
 		{"ahead of the journal", func(d *Dump) { d.After++ }, expect{"shard s1", "ahead of the journal", p, "", ""}},
 		{"epoch never started", func(d *Dump) { d.Epoch += 100 }, expect{"shard s1", "never started", p, "", ""}},
-		{"deposed", func(d *Dump) { d.Epoch = 1 }, expect{"shard s1", "epoch in which it does not serve", p, h.Events[p][seq-1].Position.String(), ""}},
+		{"deposed", func(d *Dump) { d.Epoch = 1 }, expect{"shard s1", "epoch in which it does not serve", p, h.Events[p][seq-1].String(), ""}},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			list := dumps{}
@@ -188,7 +188,7 @@ func TestProjectionsThatAreNotTheReplay(t *testing.T) {
 			key, value := last(t, db, storeKey('a', p, handle))
 			must(t, db.Delete(key, pebble.Sync))
 			return key, value
-		}, expect{projection, "a missing account", p, h.Events[p][opening(h, account)].Position.String(), h.Names[account]}},
+		}, expect{projection, "a missing account", p, h.Events[p][opening(h, account)].String(), h.Names[account]}},
 		{"changed line", func(db *pebble.DB) ([]byte, []byte) {
 			key, value := last(t, db, storeKey('e', p, handle))
 			changed := append([]byte(nil), value...)

@@ -37,7 +37,7 @@ func TestReplayTellsEveryEvent(t *testing.T) {
 			next[r.Partition]++
 			equal(t, "event", r.Event.Position, want.Position)
 			equal(t, "packed", string(r.Event.Packed), string(want.Packed))
-			equal(t, "position", d.Position, want.Position.String())
+			equal(t, "position", d.Position, want.String())
 			if changes := h.Changes[r.Partition][want.Seq-1]; fold && !slices.Equal(r.Changes, changes) {
 				t.Errorf("changes %v, want %v", r.Changes, changes)
 			}

@@ -113,7 +113,7 @@ func TestForgedJournalsAreSeen(t *testing.T) {
 	h.DeliverAll()
 	q := 1
 	seq := h.Deliveries(q, 2)[3]
-	at := h.Events[q][seq-1].Position.String()
+	at := h.Events[q][seq-1].String()
 	row, err := h.Events[q][seq-1].Row()
 	must(t, err)
 	leg := row.Leg(0)
@@ -163,7 +163,7 @@ func TestSecondOutcomeOfAnID(t *testing.T) {
 	log := h.Log.Clone()
 	history.Rewrite(log, 0, events, 6)
 	r := audited(t, Config{Log: log})
-	expect{where: "journal", what: "second outcome", partition: 0, position: events[len(events)-1].Position.String()}.in(t, &r)
+	expect{where: "journal", what: "second outcome", partition: 0, position: events[len(events)-1].String()}.in(t, &r)
 	equal(t, "differences", len(r.Differences), 1)
 }
 
@@ -175,7 +175,7 @@ func TestTimeThatGoesBack(t *testing.T) {
 	log := h.Log.Clone()
 	history.Rewrite(log, 0, events, 6)
 	r := audited(t, Config{Log: log})
-	expect{where: "journal", what: "goes back", partition: 0, position: events[i].Position.String()}.in(t, &r)
+	expect{where: "journal", what: "goes back", partition: 0, position: events[i].String()}.in(t, &r)
 	only(t, &r, "journal")
 }
 
@@ -186,7 +186,7 @@ func TestImpossibleEventIsLocated(t *testing.T) {
 	for i := len(events) / 2; at == ""; i++ {
 		if row, err := events[i].Row(); err == nil && row.Op == journal.OpTransfer && events[i].Status == journal.Confirmed {
 			row.Amount = 1 << 52 // nobody has that much (P2)
-			events[i].Packed, at = row.Append(nil), events[i].Position.String()
+			events[i].Packed, at = row.Append(nil), events[i].String()
 		}
 	}
 	log := h.Log.Clone()

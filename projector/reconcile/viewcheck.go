@@ -65,7 +65,7 @@ func (v *viewCheck) applied(w *walker, e *journal.Event) {
 	}
 	if string(row) != string(e.Packed) {
 		v.audit.differ(Difference{Where: projection, What: "a transfer's row is not the event's", Partition: e.Partition, ID: hexOf(w.row.ID[:]),
-			Position: e.Position.String(), Have: hexOf(row), Want: hexOf(e.Packed)})
+			Position: e.String(), Have: hexOf(row), Want: hexOf(e.Packed)})
 	}
 }
 

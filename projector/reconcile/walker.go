@@ -121,7 +121,7 @@ func (w *walker) apply(e *journal.Event) error {
 // suspect looks for what the Book accepts and a shard would not have done.
 func (w *walker) suspect(e *journal.Event) {
 	offset := w.offset
-	d := Difference{Where: "journal", Partition: e.Partition, Position: e.Position.String(), Offset: &offset}
+	d := Difference{Where: "journal", Partition: e.Partition, Position: e.String(), Offset: &offset}
 	if e.TimeMS < w.book.TimeMS {
 		d.What, d.Have, d.Want = "the partition's time goes back", fmt.Sprint(e.TimeMS), fmt.Sprintf("at least %d", w.book.TimeMS)
 		w.audit.differ(d)
