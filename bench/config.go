@@ -33,7 +33,7 @@ type Config struct {
 
 	Connections   int     // 4
 	InFlight      int     // transfers under way on each connection: 256
-	FrameMessages int     // transfers in one frame at most; 0: all that wait
+	FrameMessages int     // transfers in one frame at most; 0: all that wait. In the open loop all that are due share a frame
 	Rate          float64 // transfers a second, all connections together (open loop); 0: as fast as they are answered
 
 	WarmUp   time.Duration // 2 s; negative: none

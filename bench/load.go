@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -184,27 +185,41 @@ func (l *load) pace(ctx context.Context) {
 	interval := float64(time.Second) / l.cfg.Rate
 	sent, turn := int64(0), 0
 	for !l.over.Load() && ctx.Err() == nil {
-		now := time.Since(l.start)
-		due := int64(float64(now)/interval) + 1
-		for ; sent < due; sent++ {
+		due := int64(float64(time.Since(l.start))/interval) + 1
+		for sent < due {
 			n := l.lane(&turn)
 			if n == nil {
 				break
 			}
-			n.post(p, time.Duration(float64(sent)*interval))
-		}
-		for _, n := range l.lanes {
+			room := min(due-sent, int64(l.cfg.InFlight)-n.under.Load())
+			if l.cfg.FrameMessages > 0 {
+				room = min(room, int64(l.cfg.FrameMessages))
+			}
+			for range room {
+				n.post(p, time.Duration(float64(sent)*interval))
+				sent++
+			}
 			n.client.Flush()
 		}
-		// Several at a time when the rate is high: a wake-up costs more than a transfer. No wake-up is late by more than this.
 		next := time.Duration(float64(sent) * interval)
-		time.Sleep(max(next-time.Since(l.start), paceGrain))
+		rest(min(max(next-time.Since(l.start), paceGrain), paceMax))
 	}
 	l.leftOver(sent, interval)
 }
 
-// paceGrain is the shortest pause of the open loop.
-const paceGrain = 250 * time.Microsecond
+// A pause of the open loop. At high rates several transfers leave together, none later than the shortest pause: a wake-up
+// costs more than a transfer does. The longest bounds how late the end of the run is noticed.
+const (
+	paceGrain = 500 * time.Microsecond
+	paceMax   = 50 * time.Millisecond
+)
+
+// rest sleeps in the kernel: the runtime's timers are a millisecond coarse when the process is idle, as long as a whole
+// transfer. A signal ends it early, which does no harm.
+func rest(d time.Duration) {
+	t := syscall.NsecToTimespec(int64(d))
+	_ = syscall.Nanosleep(&t, nil)
+}
 
 // lane is the next one with room, in turn; nil when all are full.
 func (l *load) lane(turn *int) *lane {
