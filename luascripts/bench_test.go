@@ -206,3 +206,14 @@ func field(b testing.TB, s *Shard, section, name string) string {
 	b.Fatalf("INFO %s has no %s", section, name)
 	return ""
 }
+
+// Load: accounts with their details, a second, into an empty shard.
+func BenchmarkLoad(b *testing.B) {
+	s := openShard(b, local.Redis(b).Addr)
+	book := bigBooks(1, 50_000)[0]
+	for b.Loop() {
+		must(b, s.Wipe(b.Context()))
+		must(b, s.Load(b.Context(), book))
+	}
+	b.ReportMetric(float64(50_000*b.N)/b.Elapsed().Seconds(), "accounts/s")
+}
