@@ -1,0 +1,441 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"walletd/journal"
+	"walletd/journal/filelog"
+)
+
+func fileLog(t testing.TB, partitions int) *filelog.Log {
+	t.Helper()
+	l, err := filelog.Open(filelog.Config{Dir: t.TempDir(), Partitions: partitions, SegmentBytes: 256 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+// everythingArrives is the life of one keeper over a log that goes wrong.
+func everythingArrives(t *testing.T, l *faultLog, rnd *rand.Rand, rounds int) {
+	t.Helper()
+	k := mustKeeper(t, l, 1, 'a')
+	k.run()
+	for range rounds {
+		k.work(rnd.IntN(l.Partitions()), 1+rnd.IntN(4))
+		if rnd.IntN(4) == 0 { // let it come to rest now and then: batches of all sizes
+			k.awaitAll()
+		}
+	}
+	k.awaitAll()
+	k.mustStop()
+	if err := l.heal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	k.checkAcked(l)
+	for p, next := range k.next {
+		if got := len(history(t, l, p)); uint64(got) != next-1 {
+			t.Errorf("partition %d has %d events, want %d", p, got, next-1)
+		}
+	}
+}
+
+func TestEverythingArrivesOnceAndInOrder(t *testing.T) {
+	seen := map[string]int{}
+	for seed := range uint64(100) {
+		l := newFaultLog(newMemLog(3), seed, 0.4)
+		everythingArrives(t, l, rand.New(rand.NewPCG(seed, 2)), 60)
+		for fault, n := range l.seen {
+			seen[fault] += n
+		}
+	}
+	for _, fault := range faultNames {
+		if seen[fault] < 50 {
+			t.Errorf("%s: only %d times", fault, seen[fault])
+		}
+	}
+}
+
+func TestEverythingArrivesInTheFileLog(t *testing.T) {
+	for seed := range uint64(4) {
+		everythingArrives(t, newFaultLog(fileLog(t, 3), seed, 0.3), rand.New(rand.NewPCG(seed, 2)), 100)
+	}
+}
+
+// succession is a row of keepers, each taking over while its predecessors go on as if nothing had happened (frozen for a
+// while, partitioned, slow). Nobody acknowledges what another's history has at that place.
+func succession(t *testing.T, l *faultLog, rnd *rand.Rand, keepers int) {
+	t.Helper()
+	var all []*keeper
+	for i := range keepers {
+		k := mustKeeper(t, l, uint32(i+1), byte('a'+i))
+		k.run()
+		all = append(all, k)
+		for range 30 {
+			all[rnd.IntN(len(all))].work(rnd.IntN(l.Partitions()), 1+rnd.IntN(3))
+		}
+		if rnd.IntN(2) == 0 {
+			k.awaitAll()
+		}
+	}
+	last := all[len(all)-1]
+	for _, k := range all { // now each has something that it cannot place
+		for p := range l.Partitions() {
+			k.work(p, 1)
+		}
+	}
+	last.awaitAll()
+	for _, k := range all[:len(all)-1] {
+		err := <-k.done
+		k.done <- err
+		if !errors.Is(err, ErrDeposed) {
+			t.Fatalf("epoch %d: the deposed keeper ended with %v", k.epoch, err)
+		}
+	}
+	last.mustStop()
+	if err := l.heal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range all {
+		k.checkAcked(l)
+	}
+}
+
+func TestDeposedKeepersAcknowledgeNothing(t *testing.T) {
+	for seed := range uint64(150) {
+		succession(t, newFaultLog(newMemLog(2), seed, 0.3), rand.New(rand.NewPCG(seed, 3)), 3)
+	}
+}
+
+func TestDeposedKeepersAcknowledgeNothingInTheFileLog(t *testing.T) {
+	for seed := range uint64(4) {
+		succession(t, newFaultLog(fileLog(t, 2), seed, 0.2), rand.New(rand.NewPCG(seed, 3)), 3)
+	}
+}
+
+// A frame lands behind the EpochStarted of a successor and the reply says so by its offset: it is not acknowledged.
+func TestAnOffsetThatIsNotTheExpectedOneIsNoAcknowledgement(t *testing.T) {
+	l := newMemLog(1)
+	old := mustKeeper(t, l, 1, 'o')
+	mustKeeper(t, l, 2, 'y')
+	old.work(0, 1)
+	old.run()
+	err := <-old.done
+	var deposed *DeposedError
+	if !errors.As(err, &deposed) || *deposed != (DeposedError{Partition: 0, Epoch: 1, By: 2}) {
+		t.Errorf("ended with %v", err)
+	}
+	if old.acked[0] != 0 || old.durable[0] != 0 {
+		t.Errorf("acknowledged up to %d", old.acked[0])
+	}
+	if len(l.records[0]) != 3 {
+		t.Errorf("%d records: the frame never reached the log", len(l.records[0]))
+	}
+}
+
+// Records of deposed keepers between ours are read over, and ours counts where it lies.
+func TestStaleRecordsBetweenOurs(t *testing.T) {
+	l := newMemLog(1)
+	zombie := mustKeeper(t, l, 1, 'z')
+	k := mustKeeper(t, l, 2, 'a')
+	k.run()
+	k.work(0, 2)
+	k.awaitAll()
+	zombie.work(0, 1)
+	zombie.run()
+	if err := <-zombie.done; !errors.Is(err, ErrDeposed) {
+		t.Fatalf("the zombie ended with %v", err)
+	}
+	k.work(0, 3)
+	k.awaitAll()
+	k.mustStop()
+	k.checkAcked(l)
+	if s := k.relay.Stats(); s.Stale != 1 || s.Frames < 2 || s.Events != 5 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// One partition whose broker is gone does not hold up the others.
+func TestOthersGoOnWhileOnePartitionIsAway(t *testing.T) {
+	l := newFaultLog(newMemLog(3), 1, 0)
+	k := mustKeeper(t, l, 1, 'a')
+	k.run()
+	l.lose(1)
+	for range 5 {
+		for p := range 3 {
+			k.work(p, 1)
+		}
+		k.awaitAcked(0, k.next[0]-1)
+		k.awaitAcked(2, k.next[2]-1)
+	}
+	k.mu.Lock()
+	if k.acked[1] != 0 || len(k.journal) != 1 || k.journal[0] {
+		t.Errorf("acknowledged %d of the partition that is away; availability told: %v", k.acked[1], k.journal)
+	}
+	k.mu.Unlock()
+	if got := k.outbox.trimmedTo(); got >= 2 { // place 2 is the first of the partition that is away
+		t.Errorf("trimmed up to %d, though place 2 is not durable", got)
+	}
+	if err := l.heal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	k.awaitAll()
+	k.await("the journal's return", func() bool { return len(k.journal) == 2 && k.journal[1] })
+	k.mustStop()
+	k.checkAcked(l)
+}
+
+func TestTrimFollowsWhatIsDurable(t *testing.T) {
+	l := newMemLog(2)
+	k := mustKeeper(t, l, 1, 'a')
+	k.run()
+	for i := range 20 {
+		k.work(i%2, 1)
+	}
+	k.outbox.add() // a batch without sections is trimmed, too
+	deadline := time.Now().Add(10 * time.Second)
+	for k.outbox.trimmedTo() != 21 {
+		if time.Now().After(deadline) {
+			t.Fatalf("trimmed up to %d, want 21", k.outbox.trimmedTo())
+		}
+		time.Sleep(time.Millisecond)
+	}
+	k.mustStop()
+}
+
+func TestOutboxesThatDoNotContinueTheJournal(t *testing.T) {
+	changed := section(0, 1, 1, 5, 'a')
+	changed.Events[len(changed.Events)-1] = byte(journal.Cancelled)
+	later := section(0, 1, 1, 5, 'a')
+	later.TimeMS++
+	cut := section(0, 1, 6, 2, 'a')
+	cut.Events = cut.Events[:len(cut.Events)-1]
+	long := section(0, 1, 6, 2, 'a')
+	long.Events = append(long.Events, 0)
+	for _, c := range []struct {
+		name string
+		s    Section
+		want error // nil: it is dropped
+	}{
+		{"the same again", section(0, 1, 1, 5, 'a'), nil},
+		{"the same with another outcome", changed, ErrOutbox},
+		{"the same at another time", later, ErrOutbox},
+		{"the same by another", section(0, 1, 1, 5, 'b'), ErrOutbox},
+		{"a part of what was", section(0, 1, 2, 2, 'a'), ErrOutbox},
+		{"a gap", section(0, 1, 7, 1, 'a'), ErrOutbox},
+		{"half known", section(0, 1, 4, 3, 'a'), ErrOutbox},
+		{"another's partition", section(1, 1, 1, 1, 'a'), ErrOutbox},
+		{"no events", section(0, 1, 6, 0, 'a'), ErrOutbox},
+		{"an event cut short", cut, ErrOutbox},
+		{"bytes behind the events", long, ErrOutbox},
+		{"of a later epoch", section(0, 2, 6, 1, 'a'), ErrDeposed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newMemLog(2)
+			k := mustKeeper(t, l, 1, 'a', func(cfg *Config) { cfg.Cursors = cfg.Cursors[:1] })
+			k.work(0, 5)
+			k.outbox.add(c.s)
+			k.run()
+			if c.want != nil {
+				err := <-k.done
+				if !errors.Is(err, c.want) {
+					t.Errorf("ended with %v, want %v", err, c.want)
+				}
+				if got := len(history(t, l, 0)); got != 0 && got != 5 {
+					t.Errorf("%d events in the journal", got)
+				}
+				return
+			}
+			k.work(0, 1)
+			k.awaitAll()
+			k.mustStop()
+			k.checkAcked(l)
+		})
+	}
+}
+
+// What an outbox still has of the log's own events is dropped when a keeper takes over.
+func TestJournaledSectionsAreDropped(t *testing.T) {
+	l := newMemLog(1)
+	old := mustKeeper(t, l, 1, 'a')
+	old.run()
+	for range 10 {
+		old.work(0, 3)
+	}
+	old.awaitAll()
+	old.mustStop()
+	k := mustKeeper(t, l, 2, 'a')
+	for first := uint64(1); first <= 30; first += 3 {
+		k.outbox.add(section(0, 1, first, 3, 'a'))
+	}
+	k.outbox.add(section(0, 1, 31, 2, 'a')) // adopted: of the old epoch, not journaled
+	k.next[0] = 33
+	k.run()
+	k.work(0, 1)
+	k.awaitAll()
+	k.mustStop()
+	if got := len(history(t, l, 0)); got != 33 {
+		t.Errorf("%d events, want 33", got)
+	}
+	if s := k.relay.Stats(); s.Duplicates != 10 || s.Events != 3 {
+		t.Errorf("stats %+v", s)
+	}
+	epochs := map[uint64]uint32{}
+	cur := journal.Cursor{}
+	if _, err := l.Read(t.Context(), 0, 0, func(o int64, b []byte) error {
+		f, v, err := cur.Next(o, b)
+		if err != nil || v != journal.Accepted {
+			return err
+		}
+		return f.EachEvent(func(e *journal.Event) error { epochs[e.Seq] = e.Epoch; return nil })
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if epochs[31] != 1 || epochs[33] != 2 {
+		t.Errorf("adopted events are of epoch %d, new ones of %d", epochs[31], epochs[33])
+	}
+}
+
+// A section that no frame can hold is split; a keeper that takes over between its parts goes on where the journal ends.
+func TestASectionLargerThanAFrame(t *testing.T) {
+	big := Section{Partition: 0, FirstSeq: 1, Block: journal.Block{TimeMS: 9, Epoch: 1, Count: 100}}
+	for i := range 100 {
+		row := journal.Row{Op: journal.OpOpen, Account: journal.HandleOf(fmt.Sprint(i)), Text: make([]byte, 40_000)}
+		big.Events = append(row.Append(big.Events), byte(journal.Opened))
+	}
+	whole := newMemLog(1)
+	k := mustKeeper(t, whole, 1, 'a')
+	k.outbox.add(big)
+	k.next[0] = 101
+	k.run()
+	k.awaitAll()
+	k.mustStop()
+	parts := whole.records[0][1:]
+	if len(parts) < 4 {
+		t.Fatalf("%d frames", len(parts))
+	}
+	for i, rec := range parts {
+		if len(rec) > journal.FrameBytesMax {
+			t.Errorf("frame %d has %d bytes", i, len(rec))
+		}
+	}
+	for have := range parts { // a predecessor came so far
+		l := newMemLog(1)
+		l.records[0] = append(l.records[0], whole.records[0][:1+have]...)
+		k := mustKeeper(t, l, 2, 'a')
+		k.outbox.add(big)
+		k.next[0] = 101
+		k.run()
+		k.awaitAll()
+		k.mustStop()
+		cur, count := journal.Cursor{}, 0
+		if _, err := l.Read(t.Context(), 0, 0, func(o int64, b []byte) error {
+			f, v, err := cur.Next(o, b)
+			if err != nil || v != journal.Accepted {
+				return err
+			}
+			return f.EachEvent(func(*journal.Event) error { count++; return nil })
+		}); err != nil || count != 100 {
+			t.Errorf("after %d parts: %d events, %v", have, count, err)
+		}
+	}
+}
+
+func TestARelayRunsOnce(t *testing.T) {
+	k := mustKeeper(t, newMemLog(1), 1, 'a')
+	k.run()
+	k.mustStop()
+	if err := k.relay.Run(t.Context()); !errors.Is(err, errRan) {
+		t.Errorf("second run: %v", err)
+	}
+}
+
+func TestErrorsOfTheOutboxAndCallbacksEndRun(t *testing.T) {
+	fault := errors.New("fault")
+	for name, change := range map[string]func(*Config){
+		"next":      func(c *Config) { c.Outbox = badOutbox{c.Outbox, fault, nil} },
+		"trim":      func(c *Config) { c.Outbox = badOutbox{c.Outbox, nil, fault} },
+		"durable":   func(c *Config) { c.OnDurable = func(int64, *journal.Frame) error { return fault } },
+		"watermark": func(c *Config) { c.Watermark = func(context.Context, []Mark) error { return fault } },
+	} {
+		k := mustKeeper(t, newMemLog(1), 1, 'a', change)
+		k.work(0, 1)
+		k.run()
+		if err := <-k.done; !errors.Is(err, fault) {
+			t.Errorf("%s: ended with %v", name, err)
+		}
+	}
+}
+
+type badOutbox struct {
+	Outbox
+	next, trim error
+}
+
+func (b badOutbox) Next(ctx context.Context) (Batch, error) {
+	if b.next != nil {
+		return Batch{}, b.next
+	}
+	return b.Outbox.Next(ctx)
+}
+
+func (b badOutbox) Trim(ctx context.Context, upTo uint64) error {
+	if b.trim != nil {
+		return b.trim
+	}
+	return b.Outbox.Trim(ctx, upTo)
+}
+
+// An outbox that is faster than the log is not read beyond the bound.
+func TestPendingIsBounded(t *testing.T) {
+	l := newFaultLog(newMemLog(1), 1, 0)
+	const bound = 2000
+	k := mustKeeper(t, l, 1, 'a', func(c *Config) { c.PendingBytesMax = bound })
+	l.lose(0)
+	for range 200 {
+		k.work(0, 1)
+	}
+	k.run()
+	k.await("the journal's absence", func() bool { return len(k.journal) == 1 })
+	deadline := time.Now().Add(10 * time.Second)
+	for k.relay.Stats().Pending < bound && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond)
+	}
+	if got := k.relay.Stats().Pending; got < bound || got > bound+100 {
+		t.Errorf("%d bytes pending, the bound is %d", got, bound)
+	}
+	if err := l.heal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	k.awaitAll()
+	k.mustStop()
+}
+
+func TestConfigReportsEveryProblem(t *testing.T) {
+	_, err := New(Config{FrameBytes: -1})
+	for _, want := range []string{"no log", "no outbox", "no partition", "below zero"} {
+		if err == nil || !contains(err, want) {
+			t.Errorf("%v, want also %q", err, want)
+		}
+	}
+	l := newMemLog(1)
+	_, err = New(Config{Log: l, Outbox: newOutbox(), Cursors: []journal.Cursor{{Partition: 0, Epoch: 1}, {Partition: 0, Epoch: 1}, {Partition: 3, Epoch: 1}, {Partition: 0}}})
+	for _, want := range []string{"partition 0 twice", "no partition 3"} {
+		if err == nil || !contains(err, want) {
+			t.Errorf("%v, want also %q", err, want)
+		}
+	}
+	if _, err := New(Config{Log: l, Outbox: newOutbox(), Cursors: []journal.Cursor{{Partition: 0}}}); err == nil || !contains(err, "no epoch") {
+		t.Errorf("unclaimed: %v", err)
+	}
+}
