@@ -25,7 +25,7 @@ func TestHonestWalletGivesAValidRun(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.Void || !r.Conserved || !r.Replayed || len(r.Reasons) > 0 {
+			if r.Void || !r.Conserved || !r.Replayed || r.Reason != "" {
 				t.Errorf("void: %+v", r)
 			}
 			if r.Acknowledged != int64(w.moved) || r.Transfers == 0 || r.Transfers > r.Acknowledged {
@@ -120,9 +120,9 @@ func TestDishonestWalletMakesTheRunVoid(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !r.Void || r.Conserved != row.conserved || r.Replayed != row.replayed {
-				t.Errorf("void %v, conserved %v, replayed %v: %v", r.Void, r.Conserved, r.Replayed, r.Reasons)
+				t.Errorf("void %v, conserved %v, replayed %v: %v", r.Void, r.Conserved, r.Replayed, r.Reason)
 			}
-			if got := strings.Join(r.Reasons, "; "); !strings.Contains(got, row.reason) {
+			if got := r.Reason; !strings.Contains(got, row.reason) {
 				t.Errorf("reasons %q, want %q among them", got, row.reason)
 			}
 		})
@@ -142,7 +142,7 @@ func TestRefusalsAreCountedByCode(t *testing.T) {
 	}
 	r, err := Transfer(t.Context(), w.config())
 	if err != nil || r.Void {
-		t.Fatalf("%v %v", err, r.Reasons)
+		t.Fatalf("%v %v", err, r.Reason)
 	}
 	if n := int64(w.moved); r.Refused["overloaded"] != n/4 || r.Acknowledged+r.Refused["overloaded"]+r.Refused["insufficient_funds"] != n {
 		t.Errorf("refused %v of %d, %d acknowledged", r.Refused, n, r.Acknowledged)
@@ -164,7 +164,7 @@ func TestOpenLoopShowsAStall(t *testing.T) {
 	cfg.Rate, cfg.Duration, cfg.InFlight = 1000, time.Second, 8
 	r, err := Transfer(t.Context(), cfg)
 	if err != nil || r.Void {
-		t.Fatalf("%v %v", err, r.Reasons)
+		t.Fatalf("%v %v", err, r.Reason)
 	}
 	// About 300 of 1,000 were meant to leave during the stall; they waited 0 to 300 ms.
 	if r.LatencyMS.P999 < 250 || r.LatencyMS.Max < 295 || r.LatencyMS.P99 < 200 {
@@ -183,7 +183,7 @@ func TestOpenLoopCountsWhatNeverLeft(t *testing.T) {
 	cfg.Rate, cfg.Duration, cfg.InFlight = 5000, 300*time.Millisecond, 4
 	r, err := Transfer(t.Context(), cfg)
 	if err != nil || r.Void {
-		t.Fatalf("%v %v", err, r.Reasons)
+		t.Fatalf("%v %v", err, r.Reason)
 	}
 	if r.Unsent < 1000 || r.LatencyMS.P50 < 80 {
 		t.Errorf("%d unsent, p50 %v ms, at a tenth of the wanted rate", r.Unsent, r.LatencyMS.P50)
@@ -248,18 +248,26 @@ func TestConfigTellsEveryProblemAtOnce(t *testing.T) {
 
 func TestReadyFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ready.json")
-	text := `{"http":"http://h:1","ws":"ws://h:1/v1/ws","admin":"http://h:2","pid":17,"redis":[{"shard":"s1","addr":"h:3","pid":18},{"shard":"s2","addr":"h:4","pid":19}],"data":"d"}`
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`{"http":"http://h:1","ws":"ws://h:1/v1/ws","admin":"http://h:2","pid":17,"redis":[{"shard":"s1","addr":"h:3","pid":18},{"shard":"s2","addr":"h:4","pid":19}],"data":"d"}`)
+	cfg := Config{URL: "http://default", Accounts: 7}
+	if err := cfg.ReadReadyFile(path); err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Admin: "http://mine"}
-	if err := cfg.UseReadyFile(path); err != nil {
-		t.Fatal(err)
-	}
-	if got := fmt.Sprintf("%v %v %v", cfg.URL, cfg.Admin, cfg.Processes); got != "http://h:1 http://mine {[17] [18 19] []}" {
+	if got := fmt.Sprintf("%v %v %v %v", cfg.URL, cfg.Admin, cfg.Processes, cfg.Accounts); got != "http://h:1 http://h:2 {[17] [18 19] []} 7" {
 		t.Errorf("got %s", got)
 	}
-	if err := cfg.UseReadyFile(path + "x"); err == nil {
+	if err := cfg.ReadReadyFile(path + "x"); err == nil {
 		t.Error("a file that is not there was read")
+	}
+	for _, text := range []string{`{`, `{}`} {
+		write(text)
+		if err := cfg.ReadReadyFile(path); err == nil {
+			t.Errorf("%s was read", text)
+		}
 	}
 }

@@ -136,8 +136,8 @@ func plain(s string) bool {
 	return len(s) <= runMax
 }
 
-// UseReadyFile takes the addresses and processes from the file that `walletd dev --ready-file` writes; what is set already stays.
-func (c *Config) UseReadyFile(path string) error {
+// ReadReadyFile takes the addresses and processes from the file that `walletd dev --ready-file` writes.
+func (c *Config) ReadReadyFile(path string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("ready file: %w", err)
@@ -155,20 +155,16 @@ func (c *Config) UseReadyFile(path string) error {
 	if err := json.Unmarshal(text, &ready); err != nil {
 		return fmt.Errorf("ready file %s: %w", path, err)
 	}
-	setDefault(&c.URL, ready.HTTP)
-	setDefault(&c.Admin, ready.Admin)
-	add := func(pids *[]int, from ...process) {
-		if len(*pids) > 0 {
-			return
-		}
-		for _, p := range from {
-			if p.PID > 0 {
-				*pids = append(*pids, p.PID)
-			}
-		}
+	if ready.HTTP == "" || ready.PID <= 0 {
+		return fmt.Errorf("ready file %s: names no wallet", path)
 	}
-	add(&c.Processes.Walletd, process{ready.PID})
-	add(&c.Processes.Redis, ready.Redis...)
-	add(&c.Processes.Kafka, ready.Kafka...)
+	c.URL, c.Admin = ready.HTTP, ready.Admin
+	c.Processes = Processes{Walletd: []int{ready.PID}}
+	for _, p := range ready.Redis {
+		c.Processes.Redis = append(c.Processes.Redis, p.PID)
+	}
+	for _, p := range ready.Kafka {
+		c.Processes.Kafka = append(c.Processes.Kafka, p.PID)
+	}
 	return nil
 }

@@ -23,7 +23,7 @@ type Report struct {
 	Conserved     bool             `json:"conserved"`
 	Replayed      bool             `json:"replayed"`
 	Void          bool             `json:"void"`
-	Reasons       []string         `json:"reasons,omitempty"` // why it is void
+	Reason        string           `json:"reason,omitempty"` // why it is void
 
 	Transfers      int64     `json:"transfers"`        // acknowledged in the measured time
 	Acknowledged   int64     `json:"acknowledged"`     // whole run; each is there exactly once, or the run is void
@@ -98,7 +98,7 @@ func (r *run) report(v verdict) Report {
 	cost, err := r.cpu[1].per(r.cpu[0], out.Transfers, out.ClientIsServer)
 	v.against(err != nil, "CPU was not measured: %v", err)
 	out.CPU = cost.rounded()
-	out.Reasons = v.reasons
+	out.Reason = strings.Join(v.reasons, "; ")
 	out.Void = len(v.reasons) > 0
 	return out
 }
@@ -126,9 +126,10 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return e.Encode(r)
 }
 
-// WriteTable writes the report for people.
-func (r *Report) WriteTable(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+// Table is the report for people.
+func (r *Report) Table() string {
+	var out strings.Builder
+	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) { fmt.Fprintf(t, name+"\t"+format+"\n", args...) }
 	row("workload", "%s", r.Workload)
 	row("accounts", "%d in %d partitions, %s, %.1f %% of the transfers across partitions", r.Accounts, r.Partitions, r.Distribution, 100*r.CrossShare)
@@ -151,10 +152,11 @@ func (r *Report) WriteTable(w io.Writer) error {
 	row("money", "conserved: %s, replayed: %s", yes(r.Conserved), yes(r.Replayed))
 	result := "valid"
 	if r.Void {
-		result = "VOID: " + strings.Join(r.Reasons, "; ")
+		result = "VOID: " + r.Reason
 	}
 	row("run", "%s", result)
-	return t.Flush()
+	_ = t.Flush() // into memory
+	return out.String()
 }
 
 func (r *Report) refusals() string {
