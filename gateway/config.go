@@ -20,6 +20,7 @@ type Config struct {
 	Metrics    *Metrics
 
 	Token   string   // bearer token that every request must carry; empty: everyone may do everything
+	Admin   string   // address of the operators' listener, told by GET /version
 	Origins []string // allowed Origin headers besides the gateway's own host; "*" allows all
 
 	MaxInFlight    int           // acts a WebSocket session may have under way

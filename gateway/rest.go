@@ -104,7 +104,7 @@ func faulty(f *wire.Fault) *wire.Problem {
 
 // versionJSON is what GET /version answers: the build, and what a client must know to compute ids' partitions and to
 // read and write amounts.
-func versionJSON(partitions int, assets journal.Assets) []byte {
+func versionJSON(partitions int, assets journal.Assets, admin string) []byte {
 	version, revision := "(devel)", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = info.Main.Version
@@ -125,5 +125,9 @@ func versionJSON(partitions int, assets journal.Assets) []byte {
 		b = wire.AppendString(append(b, sep...), a.Code)
 		b = append(strconv.AppendInt(append(b, `,"exponent":`...), int64(a.Exponent), 10), '}')
 	}
-	return append(b, ']', '}')
+	b = append(b, ']')
+	if admin != "" {
+		b = wire.AppendString(append(b, `,"admin":`...), admin)
+	}
+	return append(b, '}')
 }

@@ -169,7 +169,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) *wire.Problem {
 }
 
 func (s *Server) version(w http.ResponseWriter, _ *http.Request) *wire.Problem {
-	writeJSON(w, http.StatusOK, versionJSON(s.cfg.Partitions, s.cfg.Assets))
+	writeJSON(w, http.StatusOK, versionJSON(s.cfg.Partitions, s.cfg.Assets, s.cfg.Admin))
 	return nil
 }
 

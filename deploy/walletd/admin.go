@@ -22,7 +22,7 @@ func (n *node) adminHandler() http.Handler {
 	mux.HandleFunc("GET /readyz", n.adminReady)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, map[string]any{"version": buildVersion(), "partitions": n.cfg.partitions, "assets": n.cfg.assets})
+		answer(w, http.StatusOK, map[string]any{"admin": "http://" + n.admin.Addr().String(), "partitions": n.cfg.partitions, "assets": n.cfg.assets})
 	})
 	for pattern, h := range map[string]http.HandlerFunc{
 		"GET /admin/v1/partitions":       n.adminPartitions,

@@ -70,6 +70,14 @@ func openDataDir(path string, want dirMeta, shards int) (*dataDir, error) {
 	return d, nil
 }
 
+// readDataDir reads a data directory that must be there.
+func readDataDir(path string) (*dataDir, error) {
+	if _, err := os.Stat(filepath.Join(path, "wallet.json")); err != nil {
+		return nil, exit(exitUsage, "%s is no data directory of walletd: %w", path, err)
+	}
+	return openDataDir(path, dirMeta{}, 0)
+}
+
 func (d *dataDir) create(want dirMeta, shards int) error {
 	if rest, err := os.ReadDir(d.journalDir()); err == nil && len(rest) > 0 {
 		return exit(exitFailed, "data directory %s is damaged: it has a journal but no wallet.json; restore it from a backup, or start afresh with --fresh", d.path)

@@ -165,7 +165,7 @@ func (n *node) createGateway() (err error) {
 		reads = proxyTo(target)
 	}
 	n.gateway, err = gateway.New(gateway.Config{Assets: n.cfg.assets, Partitions: n.cfg.partitions, Shards: n.lanes, Reads: reads, Logger: n.logger,
-		Metrics: gateway.NewMetrics(n.registry), Token: n.cfg.token, Origins: n.cfg.origins})
+		Metrics: gateway.NewMetrics(n.registry), Token: n.cfg.token, Admin: "http://" + n.admin.Addr().String(), Origins: n.cfg.origins})
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -173,4 +174,20 @@ func assetsOf(list []shardrouter.Asset) journal.Assets {
 func (a *app) roleReady(n *node, readyFile string) error {
 	fmt.Fprintf(a.err, "walletd is ready: http %s, operators %s\n", n.public.Addr(), n.admin.Addr())
 	return writeReady(readyFile, &readyInfo{HTTP: "http://" + n.public.Addr().String(), WS: "ws://" + n.public.Addr().String() + "/v1/ws", Admin: "http://" + n.admin.Addr().String(), Data: n.cfg.projection})
+}
+
+func quietLogger() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// awaitMap waits until the router has seen a map.
+func awaitMap(ctx context.Context, router shardrouter.Source) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for router.Current() == nil {
+		select {
+		case <-ctx.Done():
+			return exit(exitRetry, "no map came from ZooKeeper: %w", ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return nil
 }

@@ -241,6 +241,7 @@ type Version struct {
 	Version    string         `json:"version"`
 	Partitions int            `json:"partitions"`
 	Assets     journal.Assets `json:"assets"`
+	Admin      string         `json:"admin"` // the operators' listener; empty: not told
 }
 
 // Version asks the wallet which build it is.

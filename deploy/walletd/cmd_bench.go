@@ -1,0 +1,118 @@
+package walletd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"walletd/bench"
+)
+
+func (a *app) benchCmd() *cobra.Command {
+	cmd := &cobra.Command{Use: "bench", Short: "measure a wallet"}
+	cmd.AddCommand(a.benchTransferCmd())
+	return cmd
+}
+
+func (a *app) benchTransferCmd() *cobra.Command {
+	var c bench.Config
+	var own bool
+	var ready, admin, distribution string
+	cmd := &cobra.Command{
+		Use: "transfer", Short: "transfers under load: throughput, latency, CPU per transfer; then conservation and replay", Args: args(0, 0),
+		Long: `transfer opens accounts, funds them, moves money between them and reports transfers a second, latencies from the intended
+send time, and CPU-µs per transfer and process. Every run ends with an audit: money conserved, every acknowledged
+transfer there once, replay = state; otherwise the run is void.`,
+		Example: "  walletd bench transfer --ready-file ready.json --duration 20s --cross 0.5\n  walletd bench transfer --own -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c.Token = a.token
+			c.Distribution = bench.Distribution(distribution)
+			switch {
+			case own:
+				return a.benchOwn(cmd.Context(), c)
+			case ready != "":
+				if err := c.ReadReadyFile(ready); err != nil {
+					return exit(exitUsage, "--ready-file: %w", err)
+				}
+			default:
+				c.URL, c.Admin = a.server, admin
+			}
+			return a.bench(cmd.Context(), c)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&own, "own", false, "start a wallet of its own in a temporary directory, measure it, stop it")
+	f.StringVar(&ready, "ready-file", "", "of `walletd dev`: addresses, and the pids whose CPU is counted")
+	f.StringVar(&admin, "admin", "http://127.0.0.1:8081", "the operators' listener: the audit at the end needs it")
+	f.IntVar(&c.Accounts, "accounts", 10_000, "accounts")
+	f.StringVar(&distribution, "distribution", "uniform", "uniform, zipf or hot")
+	f.Float64Var(&c.Cross, "cross", 0.5, "share of transfers across partitions, 0 to 1")
+	f.IntVar(&c.Connections, "connections", 4, "WebSocket connections")
+	f.IntVar(&c.InFlight, "in-flight", 256, "transfers under way on each connection")
+	f.IntVar(&c.FrameMessages, "frame-messages", 0, "transfers a frame at most (0: all that wait)")
+	f.Float64Var(&c.Rate, "rate", 0, "transfers a second, open loop (0: as fast as they are answered)")
+	f.DurationVar(&c.Duration, "duration", 10*time.Second, "measured time")
+	f.DurationVar(&c.WarmUp, "warm-up", 2*time.Second, "before it")
+	f.Uint64Var(&c.Seed, "seed", 1, "same seed, same transfers")
+	return cmd
+}
+
+func (a *app) bench(ctx context.Context, c bench.Config) error {
+	if err := c.Validate(); err != nil {
+		return exit(exitUsage, "%w", err)
+	}
+	bar := a.bar("bench")
+	c.Progress = func(stage string, share float64) { bar.stage(stage, share) }
+	report, err := bench.Transfer(ctx, c)
+	bar.done()
+	if err != nil {
+		return err
+	}
+	if a.output == "json" {
+		if err := json.NewEncoder(a.out).Encode(report); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprint(a.out, report.Table())
+	}
+	if report.Void {
+		return exit(exitDifferent, "the run is void: %s", report.Reason)
+	}
+	return nil
+}
+
+// benchOwn measures a wallet that it starts as another process, so that the client's CPU is not the wallet's.
+func (a *app) benchOwn(ctx context.Context, c bench.Config) error {
+	dir, err := os.MkdirTemp("", "walletd-bench-")
+	if err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	ready := filepath.Join(dir, "ready.json")
+	group, inner := errgroup.WithContext(ctx)
+	inner, stop := context.WithCancel(inner)
+	group.Go(func() error {
+		return a.child(inner, self, "dev", "--data", filepath.Join(dir, "data"), "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", ready)
+	})
+	group.Go(func() error {
+		defer stop()
+		if err := awaitFile(inner, ready); err != nil {
+			return err
+		}
+		if err := c.ReadReadyFile(ready); err != nil {
+			return err
+		}
+		return a.bench(inner, c)
+	})
+	return group.Wait()
+}

@@ -1,0 +1,144 @@
+package walletd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"walletd/gateway/client"
+	"walletd/projector/reconcile"
+	"walletd/projector/view"
+)
+
+// reconciliation is what the operators' listener answers, and what -o json prints.
+type reconciliation struct {
+	OK bool `json:"ok"`
+	reconcile.Report
+}
+
+// adminReconcile audits a running wallet: replay = live shards = projection.
+func (n *node) adminReconcile(w http.ResponseWriter, r *http.Request) {
+	if n.log == nil {
+		problem(w, "not_found", "this process does not read the journal; ask one with the projector role")
+		return
+	}
+	report, err := n.reconcile(r.Context(), nil)
+	if err != nil {
+		problem(w, "journal_unavailable", err.Error())
+		return
+	}
+	answer(w, http.StatusOK, reconciliation{report.OK(), report})
+}
+
+func (a *app) reconcileCmd() *cobra.Command {
+	var data, path, admin string
+	cmd := &cobra.Command{
+		Use: "reconcile", Short: "prove that replay = live shards = projection, and that every asset sums up to 0", Args: args(0, 0),
+		Long: `reconcile folds the journal from its first event and compares the result with the live shards and the projection.
+On a running wallet: --server (or --admin). On a stopped one: --data DIR, where there are no shards to compare.
+Exit code 9: a difference was found; the first offending event is named.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			report, err := a.reconciliation(cmd, data, path, admin)
+			if err != nil {
+				return err
+			}
+			if a.output == "json" {
+				if err := json.NewEncoder(a.out).Encode(reconciliation{report.OK(), report}); err != nil {
+					return err
+				}
+			} else {
+				fmt.Fprint(a.out, report.Text())
+			}
+			if !report.OK() {
+				return exit(exitDifferent, "the wallet does not reconcile: %d differences", len(report.Differences)+report.More)
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&data, "data", "", "data directory of a stopped (or running) dev wallet")
+	f.StringVarP(&path, "config", "c", "", "walletd.yaml of a cluster: its journal is read, its shards are compared")
+	f.StringVar(&admin, "admin", "", "the operators' listener of a running wallet (default: the server's, found by asking it)")
+	return cmd
+}
+
+func (a *app) reconciliation(cmd *cobra.Command, data, path, admin string) (reconcile.Report, error) {
+	if data != "" || path != "" {
+		return a.reconcileJournal(cmd.Context(), data, path)
+	}
+	if admin == "" {
+		var err error
+		if admin, err = a.adminOf(cmd.Context()); err != nil {
+			return reconcile.Report{}, err
+		}
+	}
+	rest, err := client.NewREST(client.Config{URL: admin, Token: a.token, Timeout: 10 * time.Minute})
+	if err != nil {
+		return reconcile.Report{}, exit(exitUsage, "--admin: %w", err)
+	}
+	defer rest.Close()
+	answer, err := rest.Reconcile(cmd.Context())
+	if err != nil {
+		return reconcile.Report{}, err
+	}
+	var report reconciliation
+	if err := json.Unmarshal(answer.Raw, &report); err != nil {
+		return reconcile.Report{}, fmt.Errorf("reconcile: read the answer: %w", err)
+	}
+	return report.Report, nil
+}
+
+// adminOf asks the server where its operators' listener is.
+func (a *app) adminOf(ctx context.Context) (string, error) {
+	w, err := a.dial(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer w.Close()
+	v, err := w.Version(ctx)
+	if err != nil {
+		return "", err
+	}
+	if v.Admin == "" {
+		return "", exit(exitUsage, "%s does not say where its operators' listener is; name it with --admin", a.server)
+	}
+	return v.Admin, nil
+}
+
+// reconcileJournal audits without a running wallet: the journal against itself and, where it is on this disk, against the
+// projection; with a cluster's configuration also against its shards.
+func (a *app) reconcileJournal(ctx context.Context, data, path string) (reconcile.Report, error) {
+	j, err := a.openJournal(ctx, data, path)
+	if err != nil {
+		return reconcile.Report{}, err
+	}
+	defer j.close()
+	b := a.bar("replay")
+	defer b.done()
+	cfg := reconcile.Config{Log: j.log, Assets: j.assets, Progress: b.set}
+	if j.shards != nil {
+		cfg.Shards = j.shards
+	}
+	if j.projection != "" {
+		if _, err := os.Stat(filepath.Join(j.projection)); err == nil {
+			v, err := view.Open(view.Config{Dir: j.projection, Wallet: j.wallet, Partitions: j.log.Partitions(), ReadOnly: true})
+			switch {
+			case err == nil:
+				defer v.Close()
+				cfg.View = v
+			case strings.Contains(err.Error(), "lock"):
+				fmt.Fprintln(a.err, "the projection is in use by a running wallet; only the journal is audited (reconcile --server audits all)")
+			default:
+				fmt.Fprintf(a.err, "the projection is not compared: %v\n", err)
+			}
+		}
+	}
+	return reconcile.Run(ctx, cfg)
+}
