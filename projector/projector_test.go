@@ -302,3 +302,23 @@ func TestConfigTellsEveryProblem(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// The seconds are the smaller of two bounds: an idle hour before the newest record is no lag of an hour.
+func TestLagInSeconds(t *testing.T) {
+	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
+	for _, c := range []struct {
+		name string
+		part *part
+		want time.Duration
+	}{
+		{"at the end", &part{offset: 7, end: 7, timeMS: ago(time.Hour).UnixMilli(), current: ago(time.Minute)}, 0},
+		{"a record after an idle hour", &part{offset: 7, end: 8, timeMS: ago(time.Hour).UnixMilli(), current: ago(time.Second)}, time.Second},
+		{"catching up", &part{offset: 7, end: 900, timeMS: ago(3 * time.Second).UnixMilli(), current: ago(time.Hour)}, 3 * time.Second},
+		{"from nothing", &part{offset: 0, end: 9, current: ago(2 * time.Second)}, 2 * time.Second},
+		{"stopped", &part{offset: 7, end: 7, timeMS: ago(time.Minute).UnixMilli(), current: ago(time.Minute), stopped: journal.ErrDamaged}, time.Minute},
+	} {
+		if have := c.part.lag().Seconds; have < c.want.Seconds() || have > c.want.Seconds()+0.5 {
+			t.Errorf("%s: %v s, want %v", c.name, have, c.want)
+		}
+	}
+}

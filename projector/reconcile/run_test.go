@@ -198,6 +198,7 @@ func TestImpossibleEventIsLocated(t *testing.T) {
 	want, err := journal.ParsePosition(at)
 	must(t, err)
 	equal(t, "seq", have.Seq, want.Seq)
+	equal(t, "records that count", r.Partitions[0].Records, *d.Offset)
 	only(t, &r, "journal")
 }
 

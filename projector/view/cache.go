@@ -49,8 +49,7 @@ func (c *cache[K, V]) each(fn func(K, V) error) error {
 // committed says that the store now holds what changed.
 func (c *cache[K, V]) committed() {
 	for k, v := range c.dirty {
-		c.keep(k, v)
-		delete(c.old, k) // an older value must not come back
+		c.keep(k, v) // an older value in old is never asked for again: young comes first, and then takes old's place
 	}
 	clear(c.dirty)
 }

@@ -173,6 +173,31 @@ func TestBalanceAtIsTheFoldUpToThatTime(t *testing.T) {
 	}
 }
 
+// A clock that went back is the auditor's business; statements stay in the order of their versions.
+func TestStatementsStayInOrderWhenTimeGoesBack(t *testing.T) {
+	h := history.New(shape(18))
+	events := append([]journal.Event(nil), h.Events[0]...)
+	i := len(events) / 2
+	for len(h.Changes[0][i]) == 0 {
+		i++
+	}
+	timeMS := events[i-1].TimeMS
+	events[i].TimeMS -= 1_000_000
+	history.Rewrite(h.Log, 0, events, 5)
+	v := opened(t, h.Partitions)
+	project(t, v, h)
+	c := h.Changes[0][i][0]
+	for n, e := range statement(t, v, c.Account, EntriesOptions{Limit: 10}) {
+		if n == 0 {
+			a, _ := h.Books[0].State.Account(c.Account)
+			equal(t, "newest", e.Version, a.Version)
+		}
+		if e.Version == c.After.Version {
+			equal(t, "time", e.TimeMS, timeMS)
+		}
+	}
+}
+
 func TestTransfersTellTheirFirstOutcome(t *testing.T) {
 	h := history.New(shape(14))
 	v := opened(t, h.Partitions)
