@@ -1,11 +1,14 @@
 package keeper
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -44,6 +47,7 @@ type cluster struct {
 // clusterOptions are what a test wants otherwise.
 type clusterOptions struct {
 	servers    int
+	redisArgs  []string
 	partitions int
 	log        journal.Log                                  // nil = a filelog
 	via        func(addr string) string                     // the address that the map shows
@@ -68,7 +72,7 @@ func newCluster(t *testing.T, o clusterOptions) *cluster {
 	c := &cluster{T: t, partitions: o.partitions, keepers: map[string]*running{}, clusterOptions: o, log: o.log}
 	var inMap []shardrouter.Shard
 	for i := range o.servers {
-		r := local.Redis(t)
+		r := local.Redis(t, o.redisArgs...)
 		c.redis = append(c.redis, r)
 		addr := r.Addr
 		if o.via != nil {
@@ -186,6 +190,14 @@ func (c *cluster) shard(i int) *luascripts.Shard {
 	}
 	c.Cleanup(func() { _ = s.Close() })
 	return s
+}
+
+func (c *cluster) redisCLI(server int, args ...string) {
+	c.Helper()
+	host, port, _ := strings.Cut(c.redis[server].Addr, ":")
+	if out, err := exec.CommandContext(c.Context(), "redis-cli", append([]string{"-h", host, "-p", port}, args...)...).CombinedOutput(); err != nil {
+		c.Fatalf("redis-cli %v: %v: %s", args, err, out)
+	}
 }
 
 // asker sends one row at a time and waits for its outcome.
@@ -361,33 +373,21 @@ func (b *books) pairs(c *cluster) (missing int) {
 	return missing
 }
 
-// rest waits until every channel has drained and log and shards are equal, and audits all of it.
+// rest waits until every channel has drained and the log has what the shards have, and audits all of it.
 func (c *cluster) rest() *books {
 	c.Helper()
 	var b *books
-	c.eventually("the channels drain", func() bool {
+	shards := make([]*luascripts.Shard, len(c.redis))
+	for i := range shards {
+		shards[i] = c.shard(i)
+	}
+	c.eventually("everything comes to rest", func() bool {
 		b = c.fold()
-		return b.pairs(c) == 0
+		return b.pairs(c) == 0 && c.equalSeqs(shards, b)
 	})
-	for i := range c.redis {
-		s := c.shard(i)
-		c.eventually("the log has what the shard has", func() bool {
-			parts, err := s.Parts(c.Context())
-			if err != nil {
-				c.Fatal(err)
-			}
-			b = c.fold()
-			for p, part := range parts {
-				if b.book[p].Seq != part.Seq {
-					return false
-				}
-			}
-			return true
-		})
+	for i, s := range shards {
 		dump, err := s.Dump(c.Context(), c.partitions)
-		if err != nil {
-			c.Fatal(err)
-		}
+		c.must(err)
 		for _, p := range c.static.Current().PartitionsOf(shardName(i)) {
 			if dump[p] == nil || dump[p].Digest() != b.book[p].Digest() {
 				c.differ(b.book[p], dump[p])
@@ -406,16 +406,43 @@ func (c *cluster) rest() *books {
 	return b
 }
 
+// equalSeqs reports whether all partitions are as far in their shards as in the log.
+func (c *cluster) equalSeqs(shards []*luascripts.Shard, b *books) bool {
+	served := 0
+	for _, s := range shards {
+		parts, err := s.Parts(c.Context())
+		if err != nil {
+			return false
+		}
+		for p, part := range parts {
+			if served++; b.book[p].Seq != part.Seq {
+				return false
+			}
+		}
+	}
+	return served == c.partitions
+}
+
+// differ shows the first lines in which a shard differs from the log.
 func (c *cluster) differ(log, shard *journal.Book) {
 	c.Helper()
 	c.Errorf("partition %d: the shard differs from the log", log.Partition)
-	for _, b := range []*journal.Book{log, shard} {
-		if f, err := os.CreateTemp("", "keeper-book-*"); err == nil && b != nil {
-			_ = b.Dump(f)
-			_ = f.Close()
-			c.Log(f.Name())
+	if shard == nil {
+		return
+	}
+	var texts [2]bytes.Buffer
+	_, _ = log.Dump(&texts[0]), shard.Dump(&texts[1])
+	has := map[string]bool{}
+	for line := range strings.Lines(texts[1].String()) {
+		has[line] = true
+	}
+	for line := range strings.Lines(texts[0].String()) {
+		if !has[line] {
+			c.Log("only in the log: ", line)
+			return
 		}
 	}
+	c.Log("the shard has more than the log")
 }
 
 // account is what the log says of an account.

@@ -32,11 +32,12 @@ func rebuild(format string, args ...any) verdict { return verdict{why: fmt.Sprin
 // ends or ahead of it on the same history:
 //
 //   - it was fenced by the owner that wrote the log's last events, or by a later one: so no other shard was served since;
+//     and by no owner that the log does not know;
 //   - its outbox goes on exactly behind the log's last event, up to the partition's seq;
 //   - what the outbox still has of the log's own events is the same, byte for byte.
 //
 // What it is ahead was never seen by anyone; the relay brings it into the log.
-func compare(ctx context.Context, shard *luascripts.Shard, log journal.Log, own map[int]*folded) (verdict, error) {
+func compare(ctx context.Context, shard *luascripts.Shard, log journal.Log, epoch uint32, own map[int]*folded) (verdict, error) {
 	parts, err := shard.Parts(ctx)
 	if err != nil {
 		return verdict{}, err
@@ -46,6 +47,15 @@ func compare(ctx context.Context, shard *luascripts.Shard, log journal.Log, own 
 		switch {
 		case !ok:
 			return rebuild("partition %d is not there", p), nil
+		case part.Epoch > epoch: // its owner may have come after us; then it is in the log
+			highest, err := f.highest(ctx, log)
+			if err == nil && highest > epoch {
+				err = fmt.Errorf("%w: epoch %d has started", errDeposed, highest)
+			}
+			if err != nil {
+				return verdict{}, err
+			}
+			return rebuild("partition %d is of epoch %d, which never started", p, part.Epoch), nil
 		case part.Epoch < f.wrote:
 			return rebuild("partition %d is of epoch %d, the log was written by %d", p, part.Epoch, f.wrote), nil
 		case part.Seq < f.book.Seq:
@@ -72,6 +82,16 @@ func compare(ctx context.Context, shard *luascripts.Shard, log journal.Log, own 
 		}
 	}
 	return verdict{adopt: true, parts: parts}, nil
+}
+
+// highest is the highest epoch that has started in the log by now.
+func (f *folded) highest(ctx context.Context, log journal.Log) (uint32, error) {
+	cursor := f.end
+	_, err := log.Read(ctx, cursor.Partition, cursor.Offset, func(offset int64, record []byte) error {
+		_, _, err := cursor.Next(offset, record)
+		return err
+	})
+	return cursor.Epoch, err
 }
 
 // errDiffers says that the shard's history is not the log's.

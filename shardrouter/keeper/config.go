@@ -27,8 +27,8 @@ type Config struct {
 
 	// Open makes the client of the shard; nil = luascripts.Open with its defaults.
 	Open func(addr string) (*luascripts.Shard, error)
-	// Marks, if set, is told of every advance of the watermark before it is published: the way to lanes in this process.
-	// It must not keep the slice.
+	// Marks, if set, is told of what has become durable, on a goroutine of its own: the way to lanes in this process, which
+	// need not wait for what is published at the shard. It must not keep the slice.
 	Marks func([]luascripts.Mark)
 	// Progress, if set, is told what the keeper does, and while it folds a log how far it is. It must not block.
 	Progress func(Progress)

@@ -1,16 +1,16 @@
 // Package keeper owns a shard for an epoch: it makes the shard equal to the journal, lets it serve, carries what it does
 // into the journal, and carries the decided credits of its partitions to theirs.
 //
-//	          ┌───────────────────────────────────────────────────────────────┐
-//	          v                                                               │
-//	      electing ──> claiming ──> waiting ──> comparing ──┬──> rebuilding ──┤ same leadership: the shard
-//	          ^        new epoch,   for the     shard and   │    wipe, load   │ came back empty, the map changed
-//	          │        log folded   shard       log         └──> fencing      │
-//	          │                                                  adopted      │
-//	          │                                                     │         │
-//	       resting <── deposed, leadership lost, shard away ──── serving ─────┘
-//	                                                                │
-//	     relay (outbox ──> log ──> marks) · channels · expiry · watch of shard and map
+//	     ┌───────────────────────────────────────────────────────────────┐
+//	     v                                                               │
+//	 electing ──> claiming ──> waiting ──> comparing ──┬──> rebuilding ──┤ same leadership: the shard
+//	     ^        new epoch,   for the     shard and   │    wipe, load   │ came back empty, the map changed
+//	     │        log folded   shard       log         └──> fencing      │
+//	     │                                                  adopted      │
+//	     │                                                     │         │
+//	  resting <── deposed, leadership lost, shard away ──── serving ─────┘
+//	                                                           │
+//	relay (outbox ──> log ──> marks) · channels · expiry · watch of shard and map
 //
 // One turn from claiming to the end of serving is a reign; it has one epoch, which no other ever has.
 //

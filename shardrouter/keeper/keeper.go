@@ -116,7 +116,7 @@ func (k *Keeper) Stats() Stats {
 	if r == nil {
 		return s
 	}
-	s.Marks = r.marks.all()
+	s.Marks, s.Relay = r.marks.all(), r.relayer.Stats()
 	s.Counts, s.Channels = r.courier.channels.stats()
 	s.Reservations, s.Expired = r.courier.expiry.stats()
 	return s

@@ -240,6 +240,37 @@ func TestShardKilledUnderLoad(t *testing.T) {
 	b.check(t, c.rest(), 500, all)
 }
 
+// TestShardAwayForLong: the keeper waits for it with what the log says ready, and rebuilds it when it is back.
+func TestShardAwayForLong(t *testing.T) {
+	c := newCluster(t, clusterOptions{servers: 1, partitions: 2, config: func(k *Config) { k.Unreachable, k.RestMax = 100*time.Millisecond, 100*time.Millisecond }})
+	c.keepAll()
+	b := c.bank(1, 100)
+	c.rest()
+	k := c.keepers["k-s1"]
+	first := k.Stats().Epoch
+	c.redis[0].Kill()
+	c.eventually("it waits for the shard", func() bool { return k.Stats().State == Waiting })
+	c.must(c.redis[0].Restart(t.Context()))
+	c.eventually("it serves", func() bool { return k.Stats().State == Serving })
+	if s := k.Stats(); s.Epoch > first+2 || s.Rebuilt < 2 {
+		t.Errorf("epoch %d after %d, %d times rebuilt", s.Epoch, first, s.Rebuilt)
+	}
+	a := c.asker()
+	a.move(b.customers[0], b.customers[1], "after", 1, a.sure)
+	if got := c.rest().account(b.customers[1]).Available; got != 101 {
+		t.Errorf("%d", got)
+	}
+}
+
+// TestUnfitShardIsNotServed, until its settings are right.
+func TestUnfitShardIsNotServed(t *testing.T) {
+	c := newCluster(t, clusterOptions{servers: 1, partitions: 2, redisArgs: []string{"--maxmemory-policy", "allkeys-lru"}})
+	k := c.keep(0, "k")
+	c.eventually("it says why it waits", func() bool { return k.Stats().State == Waiting })
+	c.redisCLI(0, "config", "set", "maxmemory-policy", "noeviction")
+	c.eventually("it serves", func() bool { return k.Stats().State == Serving })
+}
+
 // TestShardWithAnotherHistoryIsRebuilt: what a keeper finds in a shard is believed only when it continues the log.
 func TestShardWithAnotherHistoryIsRebuilt(t *testing.T) {
 	for _, tc := range []struct {
@@ -258,6 +289,30 @@ func TestShardWithAnotherHistoryIsRebuilt(t *testing.T) {
 			b.book[0].Seq += 5
 			c.must(s.Wipe(c.Context()))
 			c.must(s.Load(c.Context(), b.book[0], b.book[1]))
+		}, 0},
+		{"of an epoch that never started", func(c *cluster, s *luascripts.Shard) {
+			b := c.fold()
+			for _, book := range b.book {
+				book.Epoch = 1000
+			}
+			c.must(s.Wipe(c.Context()))
+			c.must(s.Load(c.Context(), b.book...))
+		}, 0},
+		{"other events in the outbox", func(c *cluster, s *luascripts.Shard) {
+			// The same state, and then other events than the log's last.
+			older := []*journal.Book{c.older(0), c.older(1)}
+			for _, book := range older {
+				book.Epoch = c.static.Current().Partitions[0].Epoch
+			}
+			c.must(s.Wipe(c.Context()))
+			c.must(s.Load(c.Context(), older...))
+			var t luascripts.Train
+			for p, book := range older {
+				t.Section(p, book.Epoch)
+				t.Add((&journal.Row{Op: journal.OpOpen, Account: c.account(p, "stranger"), Text: []byte(`{}`)}).Append(nil))
+			}
+			_, err := s.Run(c.Context(), &t)
+			c.must(err)
 		}, 0},
 		{"a partition gone", func(c *cluster, s *luascripts.Shard) {
 			b := c.fold()

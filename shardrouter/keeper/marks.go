@@ -8,34 +8,39 @@ import (
 	"walletd/luascripts"
 )
 
-// marks are a reign's watermarks: to lanes in this process at once, to all others by the shard, as often as it takes and
-// not oftener; and all of them again now and then, for those who were away.
+// marks are a reign's watermarks on their way out: to the lanes in this process, and by the shard to all others. The relay
+// only leaves them here: whoever is told may have much to do, and the next frame is not to wait for it. What rose twice
+// meanwhile is told once.
 type marks struct {
-	epoch uint32
-	local func([]luascripts.Mark)
-	wake  chan struct{}
+	epoch         uint32
+	local, remote *audience
 
-	mu      sync.Mutex
-	seq     map[int]uint64
-	changed map[int]bool
+	mu  sync.Mutex
+	seq map[int]uint64
 }
 
-func newMarks(epoch uint32, local func([]luascripts.Mark)) *marks {
-	return &marks{epoch: epoch, local: local, wake: make(chan struct{}, 1), seq: map[int]uint64{}, changed: map[int]bool{}}
+// audience is one of those who are told.
+type audience struct {
+	wake    chan struct{}
+	changed map[int]bool // guarded by marks.mu; not told yet
 }
 
-// advance says that partitions are durable up to these seqs.
-func (m *marks) advance(durable []luascripts.Mark) {
+func newMarks(epoch uint32) *marks {
+	someone := func() *audience { return &audience{wake: make(chan struct{}, 1), changed: map[int]bool{}} }
+	return &marks{epoch: epoch, local: someone(), remote: someone(), seq: map[int]uint64{}}
+}
+
+// advance says that a partition is durable up to seq.
+func (m *marks) advance(partition int, seq uint64) {
 	m.mu.Lock()
-	for _, d := range durable {
-		m.seq[d.Partition] = d.Seq
-		m.changed[d.Partition] = true
-	}
+	m.seq[partition] = seq
+	m.local.changed[partition], m.remote.changed[partition] = true, true
 	m.mu.Unlock()
-	m.local(durable)
-	select {
-	case m.wake <- struct{}{}:
-	default:
+	for _, a := range [...]*audience{m.local, m.remote} {
+		select {
+		case a.wake <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -50,34 +55,38 @@ func (m *marks) all() []luascripts.Mark {
 	return out
 }
 
-// news are the marks that have not been published yet.
-func (m *marks) news() (out []luascripts.Mark) {
+// news are the marks that someone has not been told.
+func (m *marks) news(to *audience, out []luascripts.Mark) []luascripts.Mark {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for p := range m.changed {
+	for p := range to.changed {
 		out = append(out, luascripts.Mark{Partition: p, Epoch: m.epoch, Seq: m.seq[p]})
 	}
-	clear(m.changed)
+	clear(to.changed)
 	return out
 }
 
-// publish tells the shard's listeners until ctx ends. A mark that is not published is no fault: it comes again.
-func (m *marks) publish(ctx context.Context, shard *luascripts.Shard, every time.Duration) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
+// tell tells an audience what rises, until ctx ends, and every so often all of it again, for those who were away; every 0
+// is never.
+func (m *marks) tell(ctx context.Context, to *audience, every time.Duration, fn func([]luascripts.Mark)) {
+	var again <-chan time.Time
+	if every > 0 {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		again = tick.C
+	}
+	var out []luascripts.Mark
 	for {
-		var out []luascripts.Mark
 		select {
-		case <-m.wake:
-			out = m.news()
-		case <-tick.C:
+		case <-to.wake:
+			out = m.news(to, out[:0])
+		case <-again:
 			out = m.all()
-			m.local(out)
 		case <-ctx.Done():
 			return
 		}
 		if len(out) > 0 {
-			_ = shard.PublishMarks(ctx, out)
+			fn(out)
 		}
 	}
 }

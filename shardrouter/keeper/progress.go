@@ -3,6 +3,7 @@ package keeper
 import (
 	"time"
 
+	"walletd/journal/relay"
 	"walletd/luascripts"
 )
 
@@ -46,6 +47,7 @@ type Stats struct {
 
 	// Of the present reign; empty between two.
 	Marks        []luascripts.Mark // what is durable
+	Relay        relay.Stats
 	Counts       ChannelCounts
 	Channels     []ChannelStats // with legs on their way, or in trouble
 	Reservations int            // open

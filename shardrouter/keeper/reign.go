@@ -87,18 +87,13 @@ func (r *reign) settleShard(ctx context.Context) error {
 }
 
 func (r *reign) trySettle(ctx context.Context) error {
-	if err := r.shard.Ping(ctx); err != nil {
+	if err := r.shard.CheckSettings(ctx); err != nil {
 		return err
 	}
 	r.tell(Progress{State: Comparing, Epoch: r.epoch})
-	v, err := compare(ctx, r.shard, r.cfg.Journal, r.own)
+	v, err := compare(ctx, r.shard, r.cfg.Journal, r.epoch, r.own)
 	if err != nil {
 		return err
-	}
-	for _, part := range v.parts {
-		if part.Epoch > r.epoch {
-			return fmt.Errorf("%w: the shard serves partition %d in epoch %d, ours is %d", errDeposed, part.Partition, part.Epoch, r.epoch)
-		}
 	}
 	if v.adopt {
 		return r.fence(ctx, v.parts)
@@ -171,16 +166,14 @@ func (r *reign) fence(ctx context.Context, seen map[int]luascripts.Part) error {
 // takeOver begins the channels and expiries where the log ends, and drops the Books.
 func (r *reign) takeOver() (err error) {
 	r.courier = newCourier(&r.cfg)
-	r.marks = newMarks(r.epoch, r.cfg.Marks)
-	var durable []luascripts.Mark
+	r.marks = newMarks(r.epoch)
 	for p, f := range r.own {
 		r.courier.begin(f.book, &f.recent, f.points)
 		r.ends[p] = f.end
-		durable = append(durable, luascripts.Mark{Partition: p, Epoch: r.epoch, Seq: f.book.Seq})
+		r.marks.advance(p, f.book.Seq)
 	}
 	r.own = nil
 	r.relayer, err = r.relayOf()
-	r.marks.advance(durable)
 	return err
 }
 
@@ -244,7 +237,12 @@ func (r *reign) serve(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.relay(inner) })
 	g.Go(func() error { return r.courier.run(inner, r.cfg.Journal) })
-	g.Go(func() error { r.marks.publish(inner, r.shard, r.cfg.MarksEvery); return nil })
+	g.Go(func() error { r.marks.tell(inner, r.marks.local, 0, r.cfg.Marks); return nil })
+	g.Go(func() error {
+		// A mark that is not published is no fault: it comes again.
+		r.marks.tell(inner, r.marks.remote, r.cfg.MarksEvery, func(m []luascripts.Mark) { _ = r.shard.PublishMarks(inner, m) })
+		return nil
+	})
 	g.Go(func() error { return r.watchShard(inner) })
 	g.Go(func() error { return r.followMap(inner) })
 	err := g.Wait()

@@ -86,12 +86,10 @@ func (r *reign) relay(ctx context.Context) error {
 	return err
 }
 
-// advance passes the relay's marks on.
+// advance takes the relay's marks.
 func (r *reign) advance(_ context.Context, durable []relay.Mark) error {
-	out := make([]luascripts.Mark, len(durable))
-	for i, d := range durable {
-		out[i] = luascripts.Mark{Partition: d.Partition, Epoch: d.Epoch, Seq: d.Seq}
+	for _, d := range durable {
+		r.marks.advance(d.Partition, d.Seq)
 	}
-	r.marks.advance(out)
 	return nil
 }

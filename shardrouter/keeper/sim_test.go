@@ -371,7 +371,7 @@ func (l *memLog) Read(ctx context.Context, _ int, from int64, fn func(int64, []b
 // TestChannelsUnderFaults: whatever happens on the way and at the destinations, each leg is credited once, in order.
 func TestChannelsUnderFaults(t *testing.T) {
 	reads := 0
-	for seed := range uint64(200) {
+	for seed := range uint64(100) {
 		s := newSim(t, seed)
 		s.c.begin(0, 0, &recent{partitions: simPartitions}, points{})
 		s.rough = true

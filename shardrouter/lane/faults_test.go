@@ -29,7 +29,9 @@ func (w *world) redisCLI(server int, args ...string) string {
 	return string(out)
 }
 
-func isTrain(request []byte) bool { return bytes.Contains(bytes.ToLower(request[:min(len(request), 64)]), []byte("evalsha")) }
+func isTrain(request []byte) bool {
+	return bytes.Contains(bytes.ToLower(request[:min(len(request), 64)]), []byte("evalsha"))
+}
 
 // quick makes clients that give an answer up after a short time.
 func quick(c *Config) {

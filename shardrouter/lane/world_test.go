@@ -25,7 +25,7 @@ const patience = 10 * time.Second
 
 // world is lanes over real shards, without a keeper: the test says what is durable.
 type world struct {
-	*testing.T
+	testing.TB
 	shards []*luascripts.Shard // straight to Redis
 	redis  []*local.Server
 	static *shardrouter.Static
@@ -38,9 +38,9 @@ type world struct {
 
 // newWorld starts Redis servers that serve their partitions, empty, in epoch 1, and lanes over them. via, if not nil,
 // gives the address that the map shows for a server.
-func newWorld(t *testing.T, servers int, via func(addr string) string, change func(*Config)) *world {
+func newWorld(t testing.TB, servers int, via func(addr string) string, change func(*Config)) *world {
 	t.Helper()
-	w := &world{T: t, stage: rows.NewStage(partitions), ended: make(chan struct{})}
+	w := &world{TB: t, stage: rows.NewStage(partitions), ended: make(chan struct{})}
 	var inMap []shardrouter.Shard
 	for i := range servers {
 		r := local.Redis(t)
@@ -183,7 +183,7 @@ func (s *sink) count() int {
 }
 
 // wait waits until so many rows have been answered, and fails when one was answered twice.
-func (s *sink) wait(t *testing.T, n int) map[uint64]rows.Outcome {
+func (s *sink) wait(t testing.TB, n int) map[uint64]rows.Outcome {
 	t.Helper()
 	deadline := time.After(patience)
 	for s.count() < n {
@@ -227,7 +227,7 @@ func (w *world) ask(partition int, r journal.Row) rows.Outcome {
 	w.Helper()
 	s := newSink()
 	tag := w.send(s, partition, r)
-	return s.wait(w.T, 1)[tag]
+	return s.wait(w.TB, 1)[tag]
 }
 
 // open opens an account, and lets it be durable.
