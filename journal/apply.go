@@ -30,7 +30,8 @@ type applying struct {
 }
 
 // Apply folds the partition's next event. It trusts the recorded outcome, but not blindly: an event that is not the next
-// one, or that would break an invariant (a balance beyond its bounds, a credit of nobody), is ErrDamaged and changes nothing.
+// one, or that would break an invariant (a balance beyond its bounds, a credit of nobody), is ErrDamaged. The State may then
+// hold half of it: whoever keeps the State throws away what has not been committed.
 func (b *Book) Apply(e *Event, x Effects) error {
 	if e.Partition != b.Partition || e.Seq != b.Seq+1 {
 		return fmt.Errorf("%w: event %v does not follow seq %d of partition %d", ErrDamaged, e.Position, b.Seq, b.Partition)
