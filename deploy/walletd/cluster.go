@@ -107,6 +107,10 @@ func (a *app) clusterUp(ctx context.Context, data, http, admin, readyFile string
 		return exit(exitFailed, "data directory: %w", err)
 	}
 	c := Config{Cluster: "local", Partitions: partitions, Topic: "wallet.journal", Replicas: 1, HTTP: http, Admin: admin, Data: data, Dev: true}
+	// Other processes join by what stands in walletd.yaml, so the ports are chosen before it is written.
+	if err := errors.Join(choosePort(&c.HTTP), choosePort(&c.Admin)); err != nil {
+		return exit(exitFailed, "%w", err)
+	}
 	servers, err := a.startServers(ctx, data, shards, &c)
 	defer func() {
 		for i := len(servers) - 1; i >= 0; i-- {
@@ -130,8 +134,44 @@ func (a *app) clusterUp(ctx context.Context, data, http, admin, readyFile string
 	for _, s := range servers {
 		group.Go(func() error { return supervise(inner, s, logger) })
 	}
-	group.Go(func() error { return a.role(inner, c, allRoles, readyFile) })
+	group.Go(func() error {
+		return a.role(inner, c, allRoles, func(info *readyInfo) error {
+			for _, s := range servers {
+				switch p := (readyServer{Shard: shardAt(&c, s.Addr), Addr: s.Addr, PID: s.PID}); s.Name {
+				case "redis":
+					info.Redis = append(info.Redis, p)
+				case "kafka":
+					info.Kafka = append(info.Kafka, p)
+				}
+			}
+			return writeReady(readyFile, info)
+		})
+	})
 	return group.Wait()
+}
+
+// shardAt is the id of the shard at an address, "" for another server.
+func shardAt(c *Config, addr string) string {
+	for _, s := range c.Shards {
+		if s.Addr == addr {
+			return s.ID
+		}
+	}
+	return ""
+}
+
+// choosePort puts a free port where the address has port 0.
+func choosePort(addr *string) error {
+	host, ok := strings.CutSuffix(*addr, ":0")
+	if !ok {
+		return nil
+	}
+	port, err := local.FreePort()
+	if err != nil {
+		return fmt.Errorf("choose a port: %w", err)
+	}
+	*addr = fmt.Sprintf("%s:%d", host, port)
+	return nil
 }
 
 // startServers starts what a cluster stands on, saying what it waits for.

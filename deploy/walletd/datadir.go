@@ -51,7 +51,7 @@ func openDataDir(path string, want dirMeta, shards int) (*dataDir, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return d, d.create(want, shards)
 	case err != nil:
-		return nil, fmt.Errorf("data directory %s: %w", path, err)
+		return nil, exit(exitFailed, "data directory: %w; name another with --data", err)
 	}
 	if err := json.Unmarshal(b, &d.dirMeta); err != nil || d.Partitions == 0 || len(d.Shards) == 0 {
 		return nil, exit(exitFailed, "data directory %s is damaged: wallet.json cannot be read (%v); restore it from a backup, or start afresh with --fresh", path, err)

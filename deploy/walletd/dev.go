@@ -155,9 +155,20 @@ func (a *app) devJournal(ctx context.Context, dir *dataDir, logger *slog.Logger)
 	}
 	log, err := filelog.Open(filelog.Config{Dir: dir.journalDir(), Partitions: dir.Partitions, Logger: logger})
 	if err != nil {
-		return nil, nil, exit(exitFailed, "%w", err)
+		return nil, nil, exit(exitFailed, "%w%s", err, journalHint(err))
 	}
 	return log, log.Close, nil
+}
+
+// journalHint is what to do about a journal that does not open.
+func journalHint(err error) string {
+	switch {
+	case errors.Is(err, filelog.ErrLocked):
+		return "; stop that process, or use another --data"
+	case errors.Is(err, journal.ErrDamaged):
+		return "; nothing was changed: restore the data directory from a backup (`walletd journal verify --data DIR` looks at it)"
+	}
+	return ""
 }
 
 func startShards(ctx context.Context, dir *dataDir) (map[string]*local.Server, error) {
@@ -228,16 +239,17 @@ func devRouter(ctx context.Context, dir *dataDir, redis map[string]*local.Server
 
 // readyInfo is the ready file (surface, "CLI").
 type readyInfo struct {
-	HTTP  string       `json:"http"`
-	WS    string       `json:"ws"`
-	Admin string       `json:"admin"`
-	PID   int          `json:"pid"`
-	Redis []readyRedis `json:"redis"`
-	Data  string       `json:"data"`
+	HTTP  string        `json:"http"`
+	WS    string        `json:"ws"`
+	Admin string        `json:"admin"`
+	PID   int           `json:"pid"`
+	Redis []readyServer `json:"redis"`
+	Kafka []readyServer `json:"kafka,omitempty"`
+	Data  string        `json:"data"`
 }
 
-type readyRedis struct {
-	Shard string `json:"shard"`
+type readyServer struct {
+	Shard string `json:"shard,omitempty"`
 	Addr  string `json:"addr"`
 	PID   int    `json:"pid"`
 }
@@ -252,7 +264,7 @@ func (a *app) devReady(ctx context.Context, n *node, dir *dataDir, redis map[str
 	}
 	info := readyInfo{HTTP: url, WS: "ws://" + n.public.Addr().String() + "/v1/ws", Admin: "http://" + n.admin.Addr().String(), Data: dir.path}
 	for _, id := range dir.Shards {
-		info.Redis = append(info.Redis, readyRedis{Shard: id, Addr: redis[id].Addr, PID: redis[id].PID})
+		info.Redis = append(info.Redis, readyServer{Shard: id, Addr: redis[id].Addr, PID: redis[id].PID})
 	}
 	if err := writeReady(o.readyFile, &info); err != nil {
 		return err

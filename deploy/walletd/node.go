@@ -141,8 +141,23 @@ func (n *node) create(ctx context.Context, r roles) (err error) {
 	return nil
 }
 
-// emptyLog reports whether no partition of the journal has a record.
-func emptyLog(ctx context.Context, log journal.Log) (bool, error) {
+// emptyLog reports whether no partition of the journal has a record. A journal that is just coming up is waited for.
+func emptyLog(ctx context.Context, log journal.Log) (empty bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		if empty, err = looksEmpty(ctx, log); err == nil {
+			return empty, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func looksEmpty(ctx context.Context, log journal.Log) (bool, error) {
 	for p := range log.Partitions() {
 		end, err := log.End(ctx, p)
 		if err != nil {

@@ -46,7 +46,7 @@ func (a *app) roleCmd(name string) *cobra.Command {
 			if err := c.validate(r); err != nil {
 				return exit(exitUsage, "%w", err)
 			}
-			return a.role(cmd.Context(), c, r, readyFile)
+			return a.role(cmd.Context(), c, r, func(info *readyInfo) error { return writeReady(readyFile, info) })
 		},
 	}
 	configFlags(cmd, &path)
@@ -67,8 +67,8 @@ func configFlags(cmd *cobra.Command, path *string) {
 	f.StringSlice("keeps", nil, "keeper: shards to stand for (all)")
 }
 
-// role runs one process of a cluster.
-func (a *app) role(ctx context.Context, c Config, r roles, readyFile string) error {
+// role runs one process of a cluster; ready is told where it is when it serves.
+func (a *app) role(ctx context.Context, c Config, r roles, ready func(*readyInfo) error) error {
 	logger := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: logLevel()}))
 	public, admin, err := roleListeners(&c, r)
 	if err != nil {
@@ -97,7 +97,7 @@ func (a *app) role(ctx context.Context, c Config, r roles, readyFile string) err
 		if r.gateway {
 			group.Go(func() error { return router.Register(inner, c.ID, []byte(public.Addr().String())) })
 		}
-		err = n.run(inner, r, func(context.Context) error { return a.roleReady(n, readyFile) })
+		err = n.run(inner, r, func(context.Context) error { return a.roleReady(n, ready) })
 		return errors.Join(err, closeLog())
 	})
 	return group.Wait()
@@ -171,9 +171,9 @@ func assetsOf(list []shardrouter.Asset) journal.Assets {
 	return assets
 }
 
-func (a *app) roleReady(n *node, readyFile string) error {
+func (a *app) roleReady(n *node, ready func(*readyInfo) error) error {
 	fmt.Fprintf(a.err, "walletd is ready: http %s, operators %s\n", n.public.Addr(), n.admin.Addr())
-	return writeReady(readyFile, &readyInfo{HTTP: "http://" + n.public.Addr().String(), WS: "ws://" + n.public.Addr().String() + "/v1/ws", Admin: "http://" + n.admin.Addr().String(), Data: n.cfg.projection})
+	return ready(&readyInfo{HTTP: "http://" + n.public.Addr().String(), WS: "ws://" + n.public.Addr().String() + "/v1/ws", Admin: "http://" + n.admin.Addr().String(), Data: n.cfg.projection})
 }
 
 func quietLogger() *slog.Logger { return slog.New(slog.DiscardHandler) }

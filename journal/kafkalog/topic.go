@@ -43,9 +43,12 @@ func CreateTopic(ctx context.Context, cfg Config) error {
 	if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
 		return fmt.Errorf("create topic %s: %w", l.cfg.Topic, err)
 	}
-	// A new topic answers LeaderNotAvailable for some 100 ms.
+	// A new topic answers LeaderNotAvailable for some 100 ms, and its leaders NotLeaderForPartition a little longer.
 	for {
 		err := l.check(ctx)
+		for p := 0; p < l.cfg.Partitions && err == nil; p++ {
+			_, err = l.End(ctx, p)
+		}
 		var weak *SettingsError
 		if err == nil || errors.As(err, &weak) {
 			return wrap(l.cfg.Topic, err)

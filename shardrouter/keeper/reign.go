@@ -103,7 +103,7 @@ func (r *reign) trySettle(ctx context.Context) error {
 
 // rebuild empties the shard and loads what the log says.
 func (r *reign) rebuild(ctx context.Context, why string) error {
-	r.cfg.Log.Warn("shard is rebuilt", "epoch", r.epoch, "reason", why)
+	r.cfg.Log.Info("shard is rebuilt", "epoch", r.epoch, "reason", why) // every restart of a shard without persistence
 	r.tell(Progress{State: Rebuilding, Epoch: r.epoch, Reason: why})
 	if err := r.shard.Wipe(ctx); err != nil {
 		return err
