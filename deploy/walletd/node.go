@@ -135,6 +135,7 @@ func (n *node) create(ctx context.Context, r roles) (err error) {
 			return err
 		}
 	}
+	n.registry.MustRegister(figures{n})
 	if r.gateway {
 		return n.createGateway()
 	}

@@ -1,0 +1,96 @@
+package walletd
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"walletd/shardrouter/keeper"
+)
+
+// figures collects what lanes and keepers count, when it is scraped (surface, "Metrics").
+type figures struct{ n *node }
+
+var _ prometheus.Collector = figures{}
+
+var (
+	shardLabel   = []string{"shard"}
+	channelLabel = []string{"source", "dest"}
+
+	descActs        = desc("batch_acts_total", "Acts carried by trains; by trains_total this is how full they are.", shardLabel...)
+	descTrains      = desc("trains_total", "Trains that a shard answered.", shardLabel...)
+	descScript      = desc("script_seconds_total", "Time from the sending of trains to their answers.", shardLabel...)
+	descFaults      = desc("train_faults_total", "Trains that were not answered, per attempt.", shardLabel...)
+	descQueued      = desc("queued_acts", "Acts that wait for a train.", shardLabel...)
+	descHeld        = desc("held_outcomes", "Outcomes that wait for the journal to be durable.", shardLabel...)
+	descState       = desc("keeper_state", "1 for the state that the keeper is in.", "shard", "state")
+	descEpoch       = desc("map_epoch", "Epoch of the partition in the map that this process has seen.", "partition")
+	descTakeover    = desc("takeover_duration_seconds", "From the claim to serving, of the present reign.", shardLabel...)
+	descReigns      = desc("keeper_reigns_total", "Epochs that this keeper has begun.", shardLabel...)
+	descRebuilt     = desc("shards_rebuilt_total", "Times that a shard was emptied and loaded from the journal.", shardLabel...)
+	descReserved    = desc("reservations_open", "Open reservations.", shardLabel...)
+	descInFlight    = desc("keeper_channel_legs", "Legs that are decided and not settled.", channelLabel...)
+	descBroken      = desc("keeper_channel_broken", "1: the destination claims more than the log holds. An alarm.", channelLabel...)
+	allKeeperStates = []keeper.State{keeper.Electing, keeper.Claiming, keeper.Waiting, keeper.Comparing, keeper.Rebuilding, keeper.Fencing, keeper.Serving, keeper.Resting, keeper.Ended}
+)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("wallet_"+name, help, labels, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (figures) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descActs, descTrains, descScript, descFaults, descQueued, descHeld, descState, descEpoch, descTakeover,
+		descReigns, descRebuilt, descReserved, descInFlight, descBroken} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (f figures) Collect(out chan<- prometheus.Metric) {
+	send := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, kind, v, labels...)
+	}
+	if f.n.lanes != nil {
+		for _, s := range f.n.lanes.Stats() {
+			if s.Shard == "" {
+				continue
+			}
+			send(descActs, prometheus.CounterValue, float64(s.Acts), s.Shard)
+			send(descTrains, prometheus.CounterValue, float64(s.Trains), s.Shard)
+			send(descScript, prometheus.CounterValue, s.ScriptTime.Seconds(), s.Shard)
+			send(descFaults, prometheus.CounterValue, float64(s.Faults), s.Shard)
+			send(descQueued, prometheus.GaugeValue, float64(s.Queued), s.Shard)
+			send(descHeld, prometheus.GaugeValue, float64(s.Held), s.Shard)
+		}
+	}
+	if m := f.n.source.Current(); m != nil {
+		for p := range m.Partitions {
+			send(descEpoch, prometheus.GaugeValue, float64(m.Partitions[p].Epoch), strconv.Itoa(p))
+		}
+	}
+	for _, k := range f.n.keepers {
+		f.keeper(k.Stats(), send)
+	}
+}
+
+func (f figures) keeper(s keeper.Stats, send func(*prometheus.Desc, prometheus.ValueType, float64, ...string)) {
+	one := func(b bool) float64 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	for _, state := range allKeeperStates {
+		send(descState, prometheus.GaugeValue, one(s.State == state), s.Shard, string(state))
+	}
+	send(descTakeover, prometheus.GaugeValue, s.Takeover.Seconds(), s.Shard)
+	send(descReigns, prometheus.CounterValue, float64(s.Reigns), s.Shard)
+	send(descRebuilt, prometheus.CounterValue, float64(s.Rebuilt), s.Shard)
+	send(descReserved, prometheus.GaugeValue, float64(s.Reservations), s.Shard)
+	for _, c := range s.Channels {
+		source, dest := strconv.Itoa(c.Source), strconv.Itoa(c.Dest)
+		send(descInFlight, prometheus.GaugeValue, float64(c.Legs), source, dest)
+		send(descBroken, prometheus.GaugeValue, one(c.Broken), source, dest)
+	}
+}
