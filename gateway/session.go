@@ -187,7 +187,8 @@ func (ss *session) readFailed(err error) {
 
 // flush hands over what has been staged; it runs on the reader, just before a read that may block.
 func (ss *session) flush() {
-	if ss.stage.Rows() > 0 {
+	if n := ss.stage.Rows(); n > 0 {
+		ss.s.cfg.Metrics.inFlight.Add(float64(n))
 		ss.s.tcc.Submit(ss.stage)
 		ss.stage = ss.s.tcc.Stage()
 	}

@@ -177,6 +177,7 @@ func (ss *session) take(sl slot) (uint64, bool) {
 
 // Settle implements rows.Sink: one lock and one wake-up for a run of outcomes.
 func (ss *session) Settle(outcomes []rows.Outcome) {
+	ss.s.cfg.Metrics.inFlight.Sub(float64(len(outcomes)))
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	for i := range outcomes {
