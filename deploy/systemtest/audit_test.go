@@ -19,13 +19,13 @@ type audit struct {
 	events     int
 
 	names        map[journal.Handle]string
-	acts         map[journal.ID][]decided // keyed acts, by id: one each, or something is wrong
+	acts         map[journal.ID][]decided // keyed acts and tombstones, by id: one each, or something is wrong
 	lines        map[journal.Handle][]line
 	sent, landed map[channel][]sentLeg // per channel, in order
 	faults       []string
 }
 
-// decided is an event of a keyed act, or of a cancel by key.
+// decided is an event of a keyed act, or the tombstone that stands for one.
 type decided struct {
 	at        journal.Position
 	op        journal.Op
@@ -106,7 +106,7 @@ func (a *audit) event(e *journal.Event) error {
 	if would.Status != e.Status || !would.Journaled {
 		a.fault("event %v: %v was decided %v, the Book says %v (journaled: %t, replayed: %t)", e.Position, row.Op, e.Status, would.Status, would.Journaled, would.Replayed)
 	}
-	if row.Op.Keyed() || row.Op == journal.OpCancel && row.ByKey {
+	if row.Op.Keyed() || e.Status == journal.Tombstone {
 		a.acts[row.ID] = append(a.acts[row.ID], decided{at: e.Position, op: row.Op, status: e.Status, payer: row.Account, to: row.To, amount: row.Amount,
 			asset: row.Asset, key: string(row.Key), reference: string(row.Reference), final: row.Final})
 	}

@@ -17,40 +17,40 @@ func TestClusterLosesEveryKind(t *testing.T) {
 		{"a gateway", func(round int) {
 			g := c.gateways[round%len(c.gateways)]
 			g.kill()
-			l.advance(20)
+			l.advance(steady)
 			g.restart()
 		}},
 		{"the keeper of a partition", func(round int) {
 			leader, _ := c.leading(c.leader(round % clusterPartitions))
 			leader.kill()
-			l.advance(20)
+			l.advance(steady)
 			leader.restart()
 		}},
 		{"the projector", func(int) {
 			c.projector.kill()
-			l.advance(20)
+			l.advance(steady)
 			c.projector.restart()
 		}},
 		{"a Redis", func(round int) {
 			s := c.shards[round%len(c.shards)]
 			s.Kill()
 			restartServer(t, s)
-			l.advance(20)
+			l.advance(steady)
 		}},
 		{"the Kafka broker", func(int) {
 			c.kafka.Kill()
 			restartServer(t, c.kafka)
-			l.advance(20)
+			l.advance(steady)
 		}},
 		{"ZooKeeper", func(int) {
 			c.zookeeper.Kill()
 			restartServer(t, c.zookeeper)
-			l.advance(20)
+			l.advance(steady)
 		}},
 	}
 	for round := range rounds(t, 1) {
 		for _, f := range faults {
-			l.advance(20)
+			l.advance(steady)
 			t.Logf("killing %s", f.what)
 			f.do(round)
 		}
@@ -69,7 +69,7 @@ func TestFrozenKeeperDoesNoHarm(t *testing.T) {
 	c := startCluster(t, clusterOptions{})
 	l := startLoad(t, c.wallet)
 	for range rounds(t, 2) {
-		l.advance(20)
+		l.advance(steady)
 		name := c.leader(0)
 		frozen, other := c.leading(name)
 		frozen.freeze()
@@ -81,12 +81,12 @@ func TestFrozenKeeperDoesNoHarm(t *testing.T) {
 			}
 			return nil
 		})
-		l.advance(20)
+		l.advance(steady)
 		frozen.thaw()
-		l.advance(20)
+		l.advance(steady)
 
 		other.kill() // now the zombie is needed
-		l.advance(20)
+		l.advance(steady)
 		other.restart()
 		if !frozen.alive() {
 			t.Errorf("%s has ended after it was frozen", frozen.name)
@@ -101,11 +101,11 @@ func TestFrozenGatewayDoesNoHarm(t *testing.T) {
 	l := startLoad(t, c.wallet)
 	for i := range rounds(t, 2) {
 		g := c.gateways[i%len(c.gateways)]
-		l.advance(20)
+		l.advance(steady)
 		g.freeze()
-		l.advance(20)
+		l.advance(steady)
 		g.thaw()
-		l.advance(20)
+		l.advance(steady)
 	}
 	c.check(l.stop())
 }

@@ -95,7 +95,7 @@ func startCluster(t testing.TB, o clusterOptions) *cluster {
 		c.keepers = append(c.keepers, c.member(fmt.Sprintf("keeper-%d", i+1), "/livez", "keeper"))
 	}
 	c.projector = c.member("projector-1", "/livez", "projector", "--reads-http", reads, "--data", filepath.Join(dir, "projector-1"))
-	c.admin = c.projector.addr
+	c.admin, c.audited = c.projector.addr, []string{"--admin", "http://" + c.projector.addr}
 	for i := range 2 {
 		http := freeAddr(t)
 		g := c.member(fmt.Sprintf("gateway-%d", i+1), "/readyz", "gateway", "--http", http)

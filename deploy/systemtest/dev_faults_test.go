@@ -15,12 +15,16 @@ import (
 func TestWalletdIsKilledUnderLoad(t *testing.T) {
 	d := startDev(t, 8)
 	l := startLoad(t, d.wallet)
+	chance := dice(t, 0)
 	for range rounds(t, 3) {
-		l.advance(20)
+		l.advance(steady)
+		d.kill()
+		d.launch() // and while it starts: a recovery that is cut short is recovered from
+		await(t, upLimit, "a moment", after(time.Duration(chance.Int64N(int64(200*time.Millisecond)))))
 		d.kill()
 		d.start()
 	}
-	l.advance(20)
+	l.advance(steady)
 	d.check(l.stop())
 }
 
@@ -30,9 +34,19 @@ func TestRedisIsKilledUnderLoad(t *testing.T) {
 	l := startLoad(t, d.wallet)
 	for i := range rounds(t, 4) {
 		shard := i % len(d.ready.Redis)
-		l.advance(20)
+		l.advance(steady)
 		before := d.signalRedis(shard, syscall.SIGKILL)
-		l.advance(20)
+		if i%2 == 1 { // and again while it is being rebuilt
+			await(t, recoverLimit, "the shard is started again", func() error {
+				pid, err := redisPID(d.ready.Redis[shard].Addr)
+				if err == nil && pid == before {
+					err = fmt.Errorf("pid %d answers", pid)
+				}
+				return err
+			})
+			before = d.signalRedis(shard, syscall.SIGKILL)
+		}
+		l.advance(steady)
 		if after, err := redisPID(d.ready.Redis[shard].Addr); err != nil || after == before {
 			t.Errorf("shard %d: pid %d after the kill of %d, %v", shard, after, before, err)
 		}
@@ -46,20 +60,20 @@ func TestRedisFreezesUnderLoad(t *testing.T) {
 	l := startLoad(t, d.wallet)
 	for i := range rounds(t, 2) {
 		shard := i % len(d.ready.Redis)
-		l.advance(20)
+		l.advance(steady)
 		pid := d.signalRedis(shard, syscall.SIGSTOP)
 		t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) }) // gone with walletd, mostly
 		hung, well := d.split(shard)
 		l.payWithin(well, 10)
-		for _, p := range hung {
+		each(hung, func(p int) {
 			if _, err := d.probe(p); err == nil {
 				t.Errorf("a transfer in partition %d was acknowledged while its shard hangs", p)
 			}
-		}
+		})
 		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
-		l.advance(20)
+		l.advance(steady)
 	}
 	d.check(l.stop())
 }
@@ -113,11 +127,11 @@ func TestEverythingIsKilledAtOnce(t *testing.T) {
 	d := startDev(t, 8)
 	l := startLoad(t, d.wallet)
 	for range rounds(t, 2) {
-		l.advance(20)
+		l.advance(steady)
 		d.killAll()
 		d.start()
 	}
-	l.advance(20)
+	l.advance(steady)
 	d.check(l.stop())
 }
 
@@ -126,11 +140,11 @@ func TestCleanStopKeepsEveryBalance(t *testing.T) {
 	d := startDev(t, 8)
 	l := startLoad(t, d.wallet)
 	for range rounds(t, 1) {
-		l.advance(20)
+		l.advance(steady)
 		d.stop()
 		d.start()
 	}
-	l.advance(20)
+	l.advance(steady)
 	d.check(l.stop())
 
 	before := d.balances()

@@ -45,7 +45,8 @@ func startDev(t testing.TB, partitions int, flags ...string) *dev {
 	t.Helper()
 	http, admin := freeAddr(t), freeAddr(t)
 	d := &dev{data: filepath.Join(t.TempDir(), "data")}
-	d.wallet = &wallet{t: t, partitions: partitions, gateways: []string{http}, admin: admin, verify: []string{"--data", d.data},
+	d.wallet = &wallet{t: t, partitions: partitions, gateways: []string{http}, admin: admin,
+		audited: []string{"--server", "http://" + http}, verify: []string{"--data", d.data},
 		openLog: func() (journal.Log, func() error, error) {
 			log, err := filelog.OpenReadOnly(filepath.Join(d.data, "journal"))
 			if err != nil {

@@ -19,7 +19,7 @@ func TestLostRepliesOfShards(t *testing.T) {
 		head := bytes.ToUpper(request[:min(len(request), 32)])
 		return bytes.Contains(head, []byte("EVAL")) || bytes.Contains(head, []byte("FCALL"))
 	})
-	l.advance(20)
+	l.advance(steady)
 	c.check(l.stop())
 }
 
@@ -31,7 +31,7 @@ func TestLostRepliesOfGateways(t *testing.T) {
 	around.gateways = []string{proxies[0].Addr(), proxies[1].Addr()}
 	l := startLoad(t, &around)
 	loseReplies(t, proxies, nil)
-	l.advance(20)
+	l.advance(steady)
 	d.check(l.stop())
 }
 

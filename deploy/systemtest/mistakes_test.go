@@ -1,6 +1,7 @@
 package systemtest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -48,7 +49,7 @@ func TestMistakesAtStart(t *testing.T) {
 	t.Run("the data directory is in use", func(t *testing.T) {
 		other := &dev{wallet: d.wallet, data: d.data, args: []string{"dev", "--data", d.data, "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"}}
 		r := run(t, nil, other.args...)
-		if r.code <= 0 || !strings.Contains(r.stderr, d.data) || strings.Count(strings.TrimSpace(r.stderr), "\n") > 0 {
+		if r.code <= 0 || !strings.Contains(r.stderr, d.data) || !strings.Contains(r.stderr, "--data") || strings.Count(strings.TrimSpace(r.stderr), "\n") > 0 {
 			t.Errorf("a second walletd on the same directory: %v", r)
 		}
 		if err := answers(d.admin, "/livez"); err != nil {
@@ -102,25 +103,27 @@ func TestDamagedJournalIsRefused(t *testing.T) {
 		name string
 		file string
 		do   func(path string) error
+		word string // in the complaint; the file's name, if nothing else
 	}{
-		{"a byte flipped in the first segment", first, func(p string) error { return flip(p, 3) }},
-		{"a byte flipped in the last segment", last, func(p string) error { return flip(p, 2) }},
-		{"the head of a segment overwritten", middle, func(p string) error { return overwrite(p, 0, []byte("garbage!")) }},
-		{"the last segment cut short", last, func(p string) error { return cut(p, 2) }},
-		{"the last bytes lost", last, func(p string) error { return cutBytes(p, 1) }},
-		{"a segment in the middle lost", middle, os.Remove},
-		{"the last segment lost", last, os.Remove},
-		{"the first segment lost", first, os.Remove},
-		{"a segment emptied", middle, func(p string) error { return os.Truncate(p, 0) }},
+		{"a byte flipped in the first segment", first, func(p string) error { return flip(p, 3) }, ""},
+		{"a byte flipped in the last segment", last, func(p string) error { return flip(p, 2) }, ""},
+		{"the head of a segment overwritten", middle, func(p string) error { return overwrite(p, 0, []byte("garbage!")) }, ""},
+		{"the last segment cut short", last, func(p string) error { return cut(p, 2) }, ""},
+		{"the last bytes lost", last, func(p string) error { return cutBytes(p, 1) }, ""},
+		{"a segment in the middle lost", middle, os.Remove, ""},
+		{"the last segment lost", last, os.Remove, "the end mark stands at segment " + fmt.Sprint(len(segments))},
+		{"the first segment lost", first, os.Remove, ""},
+		{"a segment emptied", middle, func(p string) error { return os.Truncate(p, 0) }, ""},
 	} {
 		t.Run(damage.name, func(t *testing.T) {
 			whole := d.copied(t)
 			if err := damage.do(damage.file); err != nil {
 				t.Fatal(err)
 			}
-			mistake{name: damage.name, words: []string{filepath.Base(damage.file)}}.says(t, d)
+			word := cmp.Or(damage.word, filepath.Base(damage.file))
+			mistake{name: damage.name, words: []string{word, "damaged", "backup"}}.says(t, d)
 			r := run(t, nil, "journal", "verify", "--data", d.data)
-			if r.code == 0 || !strings.Contains(r.stdout+r.stderr, filepath.Base(damage.file)) {
+			if r.code == 0 || !strings.Contains(r.stdout+r.stderr, word) {
 				t.Errorf("walletd journal verify: %v", r)
 			}
 			d.putBack(t, whole)

@@ -45,8 +45,11 @@ func TestMisusedRedisHeals(t *testing.T) {
 			}},
 			{"maxmemory", func() {
 				d.setRedis(c, "maxmemory", "1")
-				_, others := d.split(i % len(d.ready.Redis))
-				l.advanceIn(others, 0) // whose payees may be on the full shard: only the start of them is promised
+				full, well := d.split(i % len(d.ready.Redis))
+				l.payWithin(well, 10)
+				if _, err := d.probe(full[0]); err == nil {
+					t.Errorf("a transfer in partition %d was acknowledged while its shard is full", full[0])
+				}
 				d.setRedis(c, "maxmemory", "0")
 			}},
 			{"maxmemory-policy", func() {
@@ -54,11 +57,11 @@ func TestMisusedRedisHeals(t *testing.T) {
 				d.setRedis(c, "maxmemory-policy", "noeviction")
 			}},
 		} {
-			l.advance(20)
+			l.advance(steady)
 			t.Log(misuse.what)
 			misuse.do()
 		}
-		l.advance(20)
+		l.advance(steady)
 	}
 	d.check(l.stop())
 }
@@ -94,7 +97,7 @@ func TestReconcileFindsForgedMoney(t *testing.T) {
 	if !forged {
 		t.Fatal("no shard has the account")
 	}
-	r := run(t, nil, "reconcile", "--server", "http://"+d.admin, "-o", "json")
+	r := run(t, nil, append([]string{"reconcile", "-o", "json"}, d.audited...)...)
 	if r.code != 9 || !strings.Contains(r.stdout+r.stderr, "payee") && !strings.Contains(r.stdout+r.stderr, fmt.Sprintf("%x", h)) {
 		t.Errorf("walletd reconcile with forged money: %v", r)
 	}

@@ -195,8 +195,7 @@ func (a *audit) holdsContent(r *request, had *decided) {
 	to := journal.HandleOf(r.to)
 	same := had.key == r.key && had.at == r.position && (had.op == want[0] || had.op == want[len(want)-1])
 	if r.act == actConfirm {
-		res, _ := a.reservation(r.reservation)
-		same = same && had.amount == r.amount && had.final == !r.keepOpen && (r.to == "" || res.To == to)
+		same = same && had.amount == r.amount && had.final == !r.keepOpen && (r.to == "" || had.to == to)
 	} else {
 		same = same && had.payer == journal.HandleOf(r.from) && had.to == to && had.amount == r.amount && had.reference == r.reference && journal.DevAssets.Code(had.asset) == r.asset
 	}

@@ -1,6 +1,7 @@
 package systemtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,10 +83,31 @@ func (s *story) tell() {
 	for i := range 4 {
 		s.transferOf(client.Transfer{Key: fmt.Sprint("begin", i), From: "source", To: fmt.Sprintf("usd%d", i), Amount: 200, Asset: "USD"})
 	}
+	s.prelude()
 	for range storySteps {
 		s.step()
 	}
 	s.end()
+}
+
+// prelude are the refusals that chance may pass over.
+func (s *story) prelude() {
+	s.t.Helper()
+	s.create(client.AccountCreate{ID: "spring", Asset: "USD", Issuance: true}, "spring")
+	s.transferOf(client.Transfer{Key: "overflow", From: "spring", To: "full", Amount: 1001, Asset: "USD"})
+	s.patch("usd7", client.AccountPatch{Status: "closed"})
+	s.transferOf(client.Transfer{Key: "to closed", From: "spring", To: "usd7", Amount: 1, Asset: "USD"})
+	s.transferOf(client.Transfer{Key: "from closed", From: "usd7", To: "usd1", Amount: 1, Asset: "USD"})
+	s.reserveOf(client.Reserve{Key: "brief", From: "usd0", To: "usd1", Amount: 7, Asset: "USD", ExpiresInS: 1})
+	s.reserveOf(client.Reserve{Key: "to closed too", From: "usd0", To: "usd7", Amount: 7, Asset: "USD", ExpiresInS: 60})
+	s.reserveOf(client.Reserve{Key: "to close", From: "usd0", To: "usd6", Amount: 7, Asset: "USD", ExpiresInS: 60})
+	s.patch("usd6", client.AccountPatch{Status: "closed"})
+	for n, key := range []string{"brief", "to close"} {
+		id := client.TransferID("usd0", key).Text(journal.ReservationPrefix)
+		s.confirmOf("usd0", client.Confirm{Reservation: id, Key: fmt.Sprint("prelude", n)})
+	}
+	s.patch("usd6", client.AccountPatch{Status: "open"})
+	s.patch("usd7", client.AccountPatch{Status: "open"})
 }
 
 func (s *story) end() {
@@ -230,6 +252,11 @@ func (s *story) reserve(n int) {
 			x.ExpiresInS++
 		}
 	}
+	s.reserveOf(x)
+}
+
+func (s *story) reserveOf(x client.Reserve) {
+	s.t.Helper()
 	v, err := s.rest.Reserve(within(s.t, answerLimit), x)
 	s.said(fmt.Sprintf("%+v", x), fmt.Sprintf("%s %s remaining=%d replayed=%t", v.ID, v.Status, v.Remaining, v.Replayed), err)
 	if err != nil || v.Replayed {
@@ -272,12 +299,17 @@ func (s *story) resolve(n int) {
 	if x.To == "" && s.dice.IntN(2) == 0 {
 		x.To = s.account()
 	}
-	before := s.balance(r.From)
+	s.confirmOf(r.From, x)
+}
+
+func (s *story) confirmOf(payer string, x client.Confirm) {
+	s.t.Helper()
+	before := s.balance(payer)
 	v, err := s.rest.Confirm(within(s.t, answerLimit), x)
 	s.said(fmt.Sprintf("%+v", x), fmt.Sprintf("%s remaining=%d captured=%d from=%s to=%s replayed=%t", v.Status, v.Remaining, v.Captured, v.From, v.To, v.Replayed), err)
 	if err == nil && !v.Replayed {
-		s.changed(r.From, v.To)
-	} else if after := s.balance(r.From); after.Version != before.Version {
+		s.changed(payer, cmp.Or(v.To, x.To))
+	} else if after := s.balance(payer); after.Version != before.Version {
 		s.t.Errorf("%+v moved something: %+v before, %+v after", x, before, after)
 	}
 }
@@ -314,6 +346,11 @@ func (s *story) alter() {
 		{Frozen: &client.FrozenPatch{Sending: &no, Receiving: &no}}, {Frozen: &client.FrozenPatch{Sending: &no, Receiving: &no}},
 		{Status: "closed"}, {Status: "open"}, {OverdraftLimit: &limit},
 	}[s.dice.IntN(7)]
+	s.patch(id, patch)
+}
+
+func (s *story) patch(id string, patch client.AccountPatch) {
+	s.t.Helper()
 	version := s.balance(id).Version
 	v, err := s.rest.PatchAccount(within(s.t, answerLimit), id, patch, 0)
 	s.said(fmt.Sprintf("alter %s %s limit=%d", id, patch.Status, v.OverdraftLimit), fmt.Sprintf("%s %+v %d", v.Status, v.Frozen, v.Version), err)

@@ -3,6 +3,7 @@ package systemtest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"testing"
 	"time"
@@ -37,6 +38,17 @@ func poll(limit time.Duration, ok func() error) error {
 		}
 		// A question that costs something is asked less often.
 		<-time.After(max(10*time.Millisecond, 2*time.Since(begin)))
+	}
+}
+
+// after is a condition that holds a while later: for faults that come at some moment.
+func after(d time.Duration) func() error {
+	due := time.Now().Add(d)
+	return func() error {
+		if left := time.Until(due); left > 0 {
+			return fmt.Errorf("%v left", left)
+		}
+		return nil
 	}
 }
 

@@ -23,12 +23,13 @@ type wallet struct {
 	t          testing.TB
 	partitions int
 	gateways   []string // host:port; clients use whichever answers
-	admin      string   // host:port of an operators' listener of a process that reconciles
+	admin      string   // host:port of an operators' listener of a process with a projector
 
 	// openLog opens the journal for reading, beside the processes that write it.
 	openLog func() (journal.Log, func() error, error)
-	// verify are the arguments that name the journal to `walletd journal verify`.
-	verify []string
+	// audited are the arguments that name the running wallet to `walletd reconcile`, verify the ones that name its journal
+	// to `walletd journal verify`.
+	audited, verify []string
 }
 
 // config is a client's, over all gateways.
@@ -228,7 +229,7 @@ func (w *wallet) replay() *audit {
 // reconciled fails the test unless the wallet finds itself in order: replay = live shards = projection, chain intact.
 func (w *wallet) reconciled() {
 	w.t.Helper()
-	r := run(w.t, nil, "reconcile", "--server", "http://"+w.admin, "-o", "json")
+	r := run(w.t, nil, append([]string{"reconcile", "-o", "json"}, w.audited...)...)
 	if r.code != 0 {
 		w.t.Errorf("walletd reconcile: %v", r)
 	}

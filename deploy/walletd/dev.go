@@ -270,6 +270,7 @@ func (a *app) devReady(ctx context.Context, n *node, dir *dataDir, redis map[str
 		return err
 	}
 	a.welcome(&info, n)
+	a.statusLine(ctx, n) // until it is stopped
 	return nil
 }
 
