@@ -63,13 +63,22 @@ func translate(err error, sent bool) error {
 	if !sent {
 		return fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
-	var said redis.Error
-	if errors.As(err, &said) && !strings.Contains(said.Error(), "script: ") {
-		for _, r := range refusals {
-			if strings.HasPrefix(said.Error(), r.prefix) {
-				return fmt.Errorf("%w: %w", r.err, err)
-			}
-		}
+	if refused := refusal(err); refused != nil {
+		return fmt.Errorf("%w: %w", refused, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnknown, err)
+}
+
+// refusal is what the words say with which Redis refuses a call before it starts; nil for anything else.
+func refusal(err error) error {
+	var said redis.Error
+	if !errors.As(err, &said) || strings.Contains(said.Error(), "script: ") {
+		return nil
+	}
+	for _, r := range refusals {
+		if strings.HasPrefix(said.Error(), r.prefix) {
+			return r.err
+		}
+	}
+	return nil
 }

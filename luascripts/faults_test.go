@@ -73,6 +73,19 @@ func TestOutOfMemory(t *testing.T) {
 	`)
 }
 
+func TestLoadIntoAFullShard(t *testing.T) {
+	b := newTeller(t)
+	book := bigBooks(1, 10)[0]
+	b.set("maxmemory", "1")
+	if err := b.s.Load(t.Context(), book); !errors.Is(err, ErrOutOfMemory) {
+		t.Errorf("a load into a full shard: %v", err)
+	}
+	b.set("maxmemory", "0")
+	b.read(`open A -> shard_uninitialised`)
+	must(t, b.s.Load(t.Context(), book))
+	b.read(`open A -> opened`)
+}
+
 func TestScriptIsLoadedAgain(t *testing.T) {
 	b := newTeller(t)
 	b.read(`open A -> opened`)
@@ -164,6 +177,23 @@ func TestScriptErrorIsUnknown(t *testing.T) {
 	}
 }
 
+// The one write that Redis could refuse comes first: a counter that somebody has lost harms nothing else.
+func TestLostCounterWritesNothing(t *testing.T) {
+	b := newTeller(t)
+	b.read(`
+		open MINT issuance      -> opened
+		open A                  -> opened
+	`)
+	must(t, b.s.client.HDel(t.Context(), partsKey, counterField).Err())
+	before := b.dump()
+	if _, err := b.s.Run(t.Context(), b.train("transfer t1 MINT A 5")); !errors.Is(err, ErrUnknown) {
+		t.Fatalf("got %v", err)
+	}
+	if after := b.dump(); after != before {
+		t.Fatalf("something was written:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
 // What never left this process is told apart from what may have.
 func TestNotSent(t *testing.T) {
 	server := local.Redis(t)
@@ -245,6 +275,37 @@ func TestLostReply(t *testing.T) {
 		t.Errorf("a deadline of 50 ms took %v", took)
 	}
 	proxy.Heal()
+}
+
+// said is an error of the server.
+type said string
+
+func (s said) Error() string { return string(s) }
+func (said) RedisError()     {}
+
+func TestTranslate(t *testing.T) {
+	for _, row := range []struct {
+		err  error
+		sent bool
+		want error
+	}{
+		{said("OOM command not allowed when used memory > 'maxmemory'."), true, ErrOutOfMemory},
+		{said("OOM command not allowed when used memory > 'maxmemory'. script: 5614, on @user_script:653."), true, ErrUnknown},
+		{said("LOADING Redis is loading the dataset in memory"), true, ErrNotReady},
+		{said("ERR max number of clients reached"), false, ErrNotSent},
+		{said("ERR something else"), true, ErrUnknown},
+		{errors.New("OOM said by nobody"), true, ErrUnknown},
+		{context.DeadlineExceeded, true, ErrUnknown},
+		{context.Canceled, false, ErrNotSent},
+	} {
+		err := translate(row.err, row.sent)
+		if !errors.Is(err, row.want) || !errors.Is(err, row.err) || NothingMoved(err) != (row.want != ErrUnknown) {
+			t.Errorf("%v (sent %v): %v", row.err, row.sent, err)
+		}
+	}
+	if translate(nil, true) != nil {
+		t.Error("no error is an error")
+	}
 }
 
 func TestConfigNamesEveryProblem(t *testing.T) {

@@ -204,12 +204,21 @@ func TestOutbox(t *testing.T) {
 	if got := fmt.Sprint(ids(0, 10)); got != "[5]" {
 		t.Errorf("ids do not go on behind a trim of everything: %s", got)
 	}
+	// Ids stay whole numbers where Lua would write 1e+15.
+	must(t, b.s.client.HSet(ctx, partsKey, counterField, appendU56(nil, 1e15)).Err())
+	b.read(`open F -> opened`)
+	entries, err := b.s.ReadOutbox(ctx, 5, 10, 0)
+	must(t, err)
+	if len(entries) != 1 || entries[0].ID != 1e15+1 {
+		t.Errorf("behind 10^15: %+v", entries)
+	}
 }
 
 func TestMarks(t *testing.T) {
 	server := local.Redis(t)
 	proxy := faultproxy.ForTest(t, server.Addr)
 	publisher, subscriber := openShard(t, server.Addr), openShard(t, proxy.Addr())
+	subscriber.silence = 50 * time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	heard, ended := make(chan []Mark, 100), make(chan error, 1)
 	go func() {
@@ -234,6 +243,12 @@ func TestMarks(t *testing.T) {
 	if got := <-heard; fmt.Sprint(got) != fmt.Sprint(want[:1]) {
 		t.Errorf("heard %v, want %v", got, want[:1])
 	}
+	// One that is open and dead is found out.
+	proxy.BlackHole(true)
+	accepted := proxy.Counts().Accepted
+	waitFor(t, func() bool { return proxy.Counts().Accepted > accepted })
+	proxy.Heal()
+	waitFor(t, listening)
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("ended with %v", err)

@@ -78,7 +78,7 @@ func (s *Shard) listen(ctx context.Context, fn func([]Mark)) error {
 	var marks []Mark
 	asked := false
 	for {
-		message, err := sub.ReceiveTimeout(ctx, marksPing)
+		message, err := sub.ReceiveTimeout(ctx, s.silence)
 		var slow net.Error
 		switch {
 		case err == nil:

@@ -64,6 +64,8 @@ type Shard struct {
 	client *redis.Client
 	slices []int // live time slices of keys; the last is written to
 	keys   []any // KEYS of a train
+
+	silence time.Duration // of a subscription, after which its connection is tried
 }
 
 // Open makes a shard's client. It does not connect: Ping does. A shard belongs to one epoch of the map: when the map names
@@ -73,7 +75,7 @@ func Open(c Config) (*Shard, error) {
 		return nil, fmt.Errorf("open shard: %w", err)
 	}
 	c = c.withDefaults()
-	s := &Shard{addr: c.Addr, slices: []int{0}, client: redis.NewClient(&redis.Options{
+	s := &Shard{addr: c.Addr, slices: []int{0}, silence: marksPing, client: redis.NewClient(&redis.Options{
 		Addr:     c.Addr,
 		Username: c.Username,
 		Password: c.Password,
@@ -121,6 +123,9 @@ func (s *Shard) Ping(ctx context.Context) error {
 func (s *Shard) fault(doing string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if refused := refusal(err); refused != nil {
+		err = fmt.Errorf("%w: %w", refused, err)
 	}
 	return fmt.Errorf("%s shard %s: %w", doing, s.addr, err)
 }

@@ -132,7 +132,17 @@ for s = 1, sections do
   end
 end
 
--- Write once. From here on nothing is refused and nothing can fail.
+-- Write once, the outbox first: it is the only write that Redis could refuse, if somebody has lost the counter.
+if next(part_moved) then
+  local id = (parts[1] and read('>I7', parts[1]) or 0) + 1
+  call('XADD', KEYS[6], string.format('%.0f-0', id), 'e', concat(entry))
+  local moves = {'outbox', pack('>I7', id)}
+  for name in pairs(part_moved) do
+    moves[#moves + 1], moves[#moves + 2] = name, pack('>I4I7I7', part_epoch[name], part_seq[name], part_ms[name])
+  end
+  store(KEYS[5], moves)
+end
+
 local words, w = {}, 0
 for c = 1, changes do
   local a = changed[c]
@@ -159,15 +169,5 @@ store(KEYS[2], words)
 words = {}
 for d in pairs(channel_moved) do words[#words + 1], words[#words + 2] = channel_field[d], pack('>I7', delivered[d]) end
 store(KEYS[4], words)
-
-if next(part_moved) then
-  local id = (parts[1] and read('>I7', parts[1]) or 0) + 1
-  words = {'outbox', pack('>I7', id)}
-  for name in pairs(part_moved) do
-    words[#words + 1], words[#words + 2] = name, pack('>I4I7I7', part_epoch[name], part_seq[name], part_ms[name])
-  end
-  store(KEYS[5], words)
-  call('XADD', KEYS[6], string.format('%.0f-0', id), 'e', concat(entry))
-end
 
 return concat(out)

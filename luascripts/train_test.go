@@ -291,7 +291,10 @@ func TestKeySlices(t *testing.T) {
 		transfer t3 MINT A 1     -> confirmed
 		transfer t2 A MINT 9     -> insufficient_funds 4 again
 	`)
-	for key, want := range map[string]int64{keysKey(0): 2, keysKey(7): 0, keysKey(8): 1} {
+	s.slices = []int{0, 8, 9}
+	s.nameKeys()
+	b.read(`transfer t3 MINT A 1 -> confirmed again`)
+	for key, want := range map[string]int64{keysKey(0): 2, keysKey(7): 0, keysKey(8): 1, keysKey(9): 0} {
 		if n := s.client.HLen(t.Context(), key).Val(); n != want {
 			t.Errorf("%s has %d records, want %d", key, n, want)
 		}
@@ -311,4 +314,29 @@ func TestKeySlices(t *testing.T) {
 func sectionHead(status journal.Status, epoch byte, base, timeMS uint64) []byte {
 	b := []byte{byte(status), 0, 0, 0, epoch}
 	return appendU56(appendU56(b, base), timeMS)
+}
+
+// The time is the server's, and is kept with the partition's last event; it never goes back (TestActsAreTheBook).
+func TestTime(t *testing.T) {
+	s := openShard(t, local.Redis(t).Addr)
+	b := journal.NewBook(0, 1)
+	b.Epoch, b.TimeMS = 1, 5
+	must(t, s.Load(t.Context(), b))
+	before, err := s.client.Time(t.Context()).Result()
+	must(t, err)
+	var tr Train
+	tr.Section(0, 1)
+	tr.Add((&journal.Row{Op: journal.OpOpen, Account: account("A")}).Append(nil))
+	outcomes, err := runTrain(t, s, &tr)
+	must(t, err)
+	after, err := s.client.Time(t.Context()).Result()
+	must(t, err)
+	if at := outcomes[0].TimeMS; at < before.UnixMilli() || at > after.UnixMilli() {
+		t.Errorf("opened at %d, between %d and %d", at, before.UnixMilli(), after.UnixMilli())
+	}
+	parts, err := s.Parts(t.Context())
+	must(t, err)
+	if parts[0].TimeMS != outcomes[0].TimeMS {
+		t.Errorf("the partition's time is %d, its last event's %d", parts[0].TimeMS, outcomes[0].TimeMS)
+	}
 }
