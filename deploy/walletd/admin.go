@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"net/http"
+	"net/http/pprof"
 	"strings"
 	"time"
 
@@ -29,6 +30,8 @@ func (n *node) adminHandler() http.Handler {
 		"GET /admin/v1/shards":           n.adminShards,
 		"GET /admin/v1/lag":              n.adminLag,
 		"POST /admin/v1/reconciliations": n.adminReconcile,
+		"GET /debug/pprof/":              pprof.Index,
+		"GET /debug/pprof/profile":       pprof.Profile,
 	} {
 		mux.HandleFunc(pattern, n.adminOnly(h))
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -76,9 +77,14 @@ func exitCode(err error) int {
 		return exits.code
 	case code != "":
 		return wire.Lookup(code).Exit
+	case slices.ContainsFunc(cobraUsage, func(prefix string) bool { return strings.HasPrefix(err.Error(), prefix) }):
+		return exitUsage
 	}
 	return exitFailed
 }
+
+// cobraUsage begins the errors that cobra makes itself of a command that cannot be understood.
+var cobraUsage = []string{"unknown command", "if any flags in the group", "at least one of the flags in the group", "required flag"}
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
