@@ -40,7 +40,7 @@ func TestHonestWalletGivesAValidRun(t *testing.T) {
 			if !r.ClientIsServer || r.CPU.Client != 0 || r.CPU.Server != r.CPU.Walletd {
 				t.Errorf("CPU %+v in a process that is both", r.CPU)
 			}
-			if rate > 0 && (r.TransfersPerS < 0.8*rate || r.TransfersPerS > 1.2*rate) {
+			if rate > 0 && (r.TransfersPerS < 0.5*rate || r.TransfersPerS > 1.2*rate) {
 				t.Errorf("%v a second, want %v", r.TransfersPerS, rate)
 			}
 			if !stages["measure"] || !stages["verify"] {

@@ -46,11 +46,9 @@ func readCPU(p *Processes) (c cpuTimes, err error) {
 	if usageErr := syscall.Getrusage(syscall.RUSAGE_SELF, &own); usageErr != nil {
 		err = errors.Join(err, fmt.Errorf("CPU time of this process: %w", usageErr))
 	}
-	c.clients = microseconds(own.Utime) + microseconds(own.Stime)
+	c.clients = (own.Utime.Nano() + own.Stime.Nano()) / 1000
 	return c, err
 }
-
-func microseconds(t syscall.Timeval) int64 { return int64(t.Sec)*1_000_000 + int64(t.Usec) }
 
 // parseStat takes utime + stime, in microseconds, and the start time from /proc/<pid>/stat (proc(5): fields 14, 15, 22).
 // The name, field 2, is in parentheses and may hold anything.

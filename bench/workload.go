@@ -105,8 +105,9 @@ func (w *workload) possible(cfg *Config) error {
 // draw makes the pairs. The cross share is exact: among the first n pairs, n × share, rounded down or up.
 func (w *workload) draw(cfg *Config) {
 	d := &drawer{w: w, r: mathrand.New(mathrand.NewPCG(cfg.Seed, 0x77616c6c6574))}
-	d.pick = d.uniform
 	switch cfg.Distribution {
+	case Uniform:
+		d.pick = d.uniform
 	case Zipf:
 		d.zipf = mathrand.NewZipf(d.r, 1.1, 1, uint64(len(w.accounts)-1))
 		d.rank = d.r.Perm(len(w.accounts))

@@ -139,7 +139,7 @@ func closeBatch(open []int, items []Transfer, outcomes []Outcome, maybe []bool, 
 		}
 	}
 	for i := range outcomes {
-		if unknown, ok := outcomes[i].Err.(*UnknownError); ok {
+		if unknown, ok := errors.AsType[*UnknownError](outcomes[i].Err); ok {
 			outcomes[i].Err = &UnknownError{Key: items[i].Key, Err: unknown.Err}
 		}
 	}

@@ -143,7 +143,8 @@ func TestOtherCommands(t *testing.T) {
 		})
 	}
 	reply = `"ok":{"status":17}`
-	if _, err := c.Reserve(t.Context(), Reserve{Key: "k"}); Code(err) != "outcome_unknown" || err.(*UnknownError).Key != "k" {
+	var unknown *UnknownError
+	if _, err := c.Reserve(t.Context(), Reserve{Key: "k"}); !errors.As(err, &unknown) || unknown.Key != "k" {
 		t.Errorf("a reply that cannot be read: %v, want the outcome of k unknown", err)
 	}
 	if _, err := c.Transfer(t.Context(), pay("k")); Code(err) != "outcome_unknown" {

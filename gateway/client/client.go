@@ -206,6 +206,7 @@ func (c *Client) match(r *reply, ends []ending, at time.Time) []ending {
 	case replyStrange:
 		c.cfg.Logger.Warn("message not understood")
 		return ends
+	case replyOK, replyTransfer, replyRefused:
 	}
 	if r.id > 0 && r.id < inFlightMax { // not of the table's
 		c.subscribed(r)

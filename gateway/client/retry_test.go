@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -243,7 +244,11 @@ func TestDeadlineTellsWhatIsKnown(t *testing.T) {
 					}
 				}
 			}
-			c := f.dial(nil)
+			c := f.dial(func(cfg *Config) {
+				if row.name == "refused for now" { // no attempt is under way at the end
+					cfg.BackoffMin, cfg.BackoffMax = time.Hour, time.Hour
+				}
+			})
 			if row.prepared != nil {
 				row.prepared(t, c)
 			}
@@ -260,6 +265,28 @@ func TestDeadlineTellsWhatIsKnown(t *testing.T) {
 				t.Errorf("got %v, want to hear that it was not sent", err)
 			}
 		})
+	}
+}
+
+// A caller that goes while its command waits for another attempt hears of the refusal: nothing has moved.
+func TestCallerThatGoesBetweenAttemptsHearsTheRefusal(t *testing.T) {
+	f := newFake(t)
+	f.onFrame = func(c *fakeConn, _ []byte, commands []command) { c.refuse(commands[0].ID, "overloaded", true) }
+	c := f.dial(func(cfg *Config) { cfg.BackoffMin, cfg.BackoffMax, cfg.Timeout = time.Hour, time.Hour, 2*time.Hour })
+	ctx, cancel := context.WithCancel(t.Context())
+	got := make(chan error, 1)
+	go func() {
+		_, err := c.Transfer(ctx, pay("k"))
+		got <- err
+	}()
+	eventually(t, "the command waits", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return slices.ContainsFunc(c.table.slots, func(s slot) bool { return s.state == slotWaiting })
+	})
+	cancel()
+	if err := <-got; Code(err) != "overloaded" || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want overloaded and the cancellation", err)
 	}
 }
 

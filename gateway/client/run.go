@@ -35,7 +35,7 @@ func (c *Client) serve(s *session) error {
 	err := c.read(s)
 	c.offline()
 	close(s.ended)
-	s.conn.Close()
+	drop(s.conn)
 	<-written
 	return err
 }
@@ -147,7 +147,7 @@ func (c *Client) at(now time.Time) {
 	c.mu.Unlock()
 	if cut != nil {
 		c.cfg.Logger.Info("gateway is silent", "for", now.Sub(c.heardAt()))
-		cut.conn.Close() // the reader notices
+		drop(cut.conn) // the reader notices
 	}
 	if len(ends) > 0 {
 		c.tell(ends)

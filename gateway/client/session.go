@@ -44,6 +44,9 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 		Proxy:            http.ProxyFromEnvironment,
 	}
 	conn, response, err := dialer.DialContext(ctx, c.address, nil)
+	if response != nil {
+		defer response.Body.Close() // in memory, says the library
+	}
 	if err != nil {
 		if response != nil && errors.Is(err, websocket.ErrBadHandshake) {
 			return nil, upgradeRefused(response)
@@ -51,13 +54,13 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	// The context also bounds what follows the upgrade.
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { drop(conn) })
 	s, err := introduce(conn, c.bearer())
 	if !stop() {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		conn.Close()
+		drop(conn)
 		return nil, translate(err)
 	}
 	return s, nil
@@ -131,8 +134,11 @@ func (s *session) leave() {
 	bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
 	// A connection that does not take it is closed all the same.
 	_ = s.conn.WriteControl(websocket.CloseMessage, bye, time.Now().Add(100*time.Millisecond))
-	s.conn.Close()
+	drop(s.conn)
 }
+
+// drop closes a connection at once. That it cannot be closed any more is no news.
+func drop(conn *websocket.Conn) { _ = conn.Close() }
 
 // read hands every frame on until the connection is gone, and says why.
 func (c *Client) read(s *session) error {
@@ -174,7 +180,7 @@ func (c *Client) write(s *session) {
 		// The write's own error tells the same, and the reader tells why.
 		_ = s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 		if err := s.conn.WriteMessage(websocket.TextMessage, frame); err != nil {
-			s.conn.Close()
+			drop(s.conn)
 			<-s.ended
 			return
 		}

@@ -168,6 +168,7 @@ func (t *table) lost() {
 			t.enqueue(s)
 		case slotDropped:
 			t.release(s)
+		case slotFree, slotTaken, slotQueued, slotWaiting: // not sent
 		}
 	}
 }
