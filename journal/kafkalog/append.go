@@ -2,44 +2,71 @@ package kafkalog
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
-	"github.com/segmentio/kafka-go/protocol/produce"
 
 	"walletd/journal"
 )
 
-const acksAll = -1
-
-// Append implements journal.Log: one produce request for every leader.
+// Append sends the records in one produce request for every leader, and answers their offsets when all in-sync replicas
+// have them. A record's bytes are the caller's again when it returns, whatever it answers. Errors: a
+// journal.ErrNotAppended; any other is unknown.
 func (l *Log) Append(ctx context.Context, records []journal.Record) ([]int64, error) {
 	offsets := make([]int64, len(records))
 	for i := range offsets {
 		offsets[i] = -1
 	}
-	for i := range records {
-		if err := l.usable(records[i].Partition); err != nil {
-			return offsets, fmt.Errorf("append: %w: %w", journal.ErrNotAppended, err)
-		}
-		if len(records[i].Bytes) > journal.FrameBytesMax {
-			return offsets, fmt.Errorf("append to partition %d: %w: a frame of %d bytes", records[i].Partition, journal.ErrNotAppended, len(records[i].Bytes))
-		}
+	if err := l.appendable(records); err != nil {
+		return offsets, fmt.Errorf("kafka journal: append: %w", notAppended(err))
 	}
-	groups := l.byLeader(records)
-	errs := make([]error, len(groups))
+	ctx, cancel := l.while(ctx, l.cfg.ProduceTimeout)
+	defer cancel()
+	leaders, err := l.leaders(ctx)
+	if err != nil {
+		return offsets, fmt.Errorf("kafka journal: append: %w", notAppended(err))
+	}
+	requests, errs := l.requests(records, leaders)
 	var wg sync.WaitGroup
-	for g := 1; g < len(groups); g++ {
-		wg.Go(func() { errs[g] = l.produce(ctx, records, groups[g], offsets) })
+	for i := 1; i < len(requests); i++ {
+		wg.Go(func() { requests[i].send(ctx, l, offsets) })
 	}
-	if len(groups) > 0 {
-		errs[0] = l.produce(ctx, records, groups[0], offsets)
+	if len(requests) > 0 {
+		requests[0].send(ctx, l, offsets)
 	}
 	wg.Wait()
-	return offsets, joined(errs)
+	for _, r := range requests {
+		errs = append(errs, r.err)
+	}
+	if err := joined(errs); err != nil {
+		return offsets, fmt.Errorf("kafka journal: append: %w", err)
+	}
+	return offsets, nil
+}
+
+// appendable refuses what can never be appended.
+func (l *Log) appendable(records []journal.Record) error {
+	seen := make(map[int]bool, len(records))
+	for _, r := range records {
+		if err := l.usable(r.Partition); err != nil {
+			return err
+		}
+		if len(r.Bytes) == 0 || len(r.Bytes) > journal.FrameBytesMax {
+			return fmt.Errorf("partition %d: a record of %d bytes, want 1 to %d", r.Partition, len(r.Bytes), journal.FrameBytesMax)
+		}
+		if seen[r.Partition] {
+			return fmt.Errorf("partition %d: two records in one append", r.Partition)
+		}
+		seen[r.Partition] = true
+	}
+	return nil
 }
 
 // joined is unknown as soon as one part is: then the whole must not say ErrNotAppended.
@@ -52,89 +79,152 @@ func joined(errs []error) error {
 		}
 	}
 	if unknown != nil {
-		return unknown
+		return fmt.Errorf("unknown whether it happened: %w", unknown)
 	}
 	return all
 }
 
-// byLeader groups the indices of records by the leader of their partition, as far as it is known.
-func (l *Log) byLeader(records []journal.Record) (groups [][]int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	of := map[int]int{}
-	for i := range records {
-		leader := l.leaders[records[i].Partition]
-		g, ok := of[leader]
-		if !ok || leader < 0 {
-			g = len(groups)
-			of[leader] = g
-			groups = append(groups, nil)
+// requests packs the records into one request a leader, or more where they would be too large. A record whose partition
+// has no leader is not sent.
+func (l *Log) requests(records []journal.Record, leaders []int32) (requests []*produceRequest, errs []error) {
+	now := time.Now().UnixMilli()
+	of := map[int32]*produceRequest{}
+	for i, r := range records {
+		leader := leaders[r.Partition]
+		if leader == noLeader {
+			errs = append(errs, notAppended(fmt.Errorf("partition %d: %w", r.Partition, kafka.LeaderNotAvailable)))
+			continue
 		}
-		groups[g] = append(groups[g], i)
+		q := of[leader]
+		if q == nil || len(q.partitions)+len(r.Bytes) > requestBytes {
+			q = &produceRequest{toLeader: toLeader{key: protocol.Produce, version: produceVersion, leader: leader}, topic: l.cfg.Topic, timeout: l.brokerTimeout()}
+			of[leader] = q
+			requests = append(requests, q)
+		}
+		q.add(i, r, now)
 	}
-	return groups
+	return requests, errs
 }
 
-// produce sends the records with these indices in one request, and fills in their offsets.
-func (l *Log) produce(ctx context.Context, records []journal.Record, group []int, offsets []int64) error {
-	ctx, cancel := context.WithTimeout(ctx, l.cfg.ProduceTimeout)
-	defer cancel()
-	topic := produce.RequestTopic{Topic: l.cfg.Topic}
-	at := make(map[int32]int, len(group))
-	for _, i := range group {
-		p := int32(records[i].Partition)
-		at[p] = i
-		topic.Partitions = append(topic.Partitions, produce.RequestPartition{
-			Partition: p,
-			RecordSet: protocol.RecordSet{Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes(records[i].Bytes)})},
-		})
-	}
-	answer, err := l.transport.RoundTrip(ctx, l.client.Addr, &produce.Request{Acks: acksAll, Timeout: int32(l.cfg.ProduceTimeout.Milliseconds()), Topics: []produce.RequestTopic{topic}})
+// brokerTimeout is how long a broker waits for its replicas: a little less than we wait for its answer.
+func (l *Log) brokerTimeout() time.Duration { return l.cfg.ProduceTimeout * 9 / 10 }
+
+// produceRequest is one produce request: all of it is packed before it is handed to a connection.
+type produceRequest struct {
+	toLeader
+	topic      string
+	timeout    time.Duration
+	records    []int // indices of what it carries
+	numbers    []int32
+	partitions []byte // packed
+	sent       atomic.Int32
+
+	err error
+}
+
+// The life of a request, for the one question: did it leave?
+const (
+	waiting int32 = iota
+	leaving       // a connection has it
+	calledOff
+)
+
+func (q *produceRequest) add(i int, r journal.Record, nowMS int64) {
+	q.records = append(q.records, i)
+	q.numbers = append(q.numbers, int32(r.Partition))
+	q.partitions = binary.BigEndian.AppendUint32(q.partitions, uint32(r.Partition))
+	at := len(q.partitions)
+	q.partitions = appendBatch(append(q.partitions, 0, 0, 0, 0), nowMS, r.Bytes)
+	binary.BigEndian.PutUint32(q.partitions[at:], uint32(len(q.partitions)-at-4))
+}
+
+// pack is the whole request on the wire.
+func (q *produceRequest) pack() []byte {
+	b := make([]byte, 0, len(q.partitions)+len(q.topic)+len(clientID)+64)
+	b = appendRequestHead(b, q.key, q.version, q.correlation())
+	b = binary.BigEndian.AppendUint16(b, 1<<16-1) // no transaction
+	b = binary.BigEndian.AppendUint16(b, 1<<16-1) // acks: all in-sync replicas
+	b = binary.BigEndian.AppendUint32(b, uint32(q.timeout.Milliseconds()))
+	b = binary.BigEndian.AppendUint32(b, 1) // topics
+	b = appendString(b, q.topic)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(q.records)))
+	return endRequest(append(b, q.partitions...))
+}
+
+// send makes the request, fills in the offsets of what it carries, and notes what went wrong.
+func (q *produceRequest) send(ctx context.Context, l *Log, offsets []int64) {
+	m, err := l.transport.RoundTrip(ctx, l.client.Addr, q)
 	if err != nil {
-		l.refresh(ctx)
-		var unsent *produce.Error
-		if errors.As(err, &unsent) { // no leader, or not the one that we thought of: it has not left this process
-			return fmt.Errorf("produce: %w: %w", journal.ErrNotAppended, err)
+		if q.sent.CompareAndSwap(waiting, calledOff) {
+			err = notAppended(err)
 		}
-		return fmt.Errorf("produce: unknown whether it happened: %w", err)
+		q.err = fmt.Errorf("produce to broker %d: %w", q.leader, err)
+		return
 	}
+	answers := m.(*produceResponse).of
 	var errs []error
-	for _, t := range answer.(*produce.Response).Topics {
-		for _, p := range t.Partitions {
-			i, ok := at[p.Partition]
-			if !ok || t.Topic != l.cfg.Topic {
-				continue
-			}
-			if p.ErrorCode != 0 {
-				errs = append(errs, refusal(int(p.Partition), kafka.Error(p.ErrorCode), p.ErrorMessage))
-				continue
-			}
-			offsets[i] = p.BaseOffset
+	for i, p := range q.numbers {
+		a, ok := answers[p]
+		switch {
+		case !ok || a.code == 0 && a.offset < 0:
+			errs = append(errs, fmt.Errorf("%w: partition %d: no offset", errBadResponse, p))
+		case a.code != 0:
+			errs = append(errs, produceError(p, a.code, a.message))
+		default:
+			offsets[q.records[i]] = a.offset
 		}
 	}
-	if len(errs) > 0 {
-		l.refresh(ctx)
+	q.err = joined(errs)
+}
+
+var errCalledOff = errors.New("called off before it was sent")
+
+// RawExchange implements protocol.RawExchanger. It runs on the connection's goroutine, perhaps after send has given up.
+func (q *produceRequest) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
+	if err := q.understood(); err != nil {
+		return nil, err
 	}
-	for _, i := range group {
-		if offsets[i] < 0 && len(errs) == 0 {
-			errs = append(errs, fmt.Errorf("produce: the answer does not mention partition %d", records[i].Partition))
+	if !q.sent.CompareAndSwap(waiting, leaving) {
+		return nil, errCalledOff
+	}
+	b, err := exchange(rw, q.pack(), q.correlation(), nil)
+	if err != nil {
+		return nil, err
+	}
+	return parseProduceResponse(b)
+}
+
+// produceResponse is the broker's answer, by partition.
+type produceResponse struct{ of map[int32]produced }
+
+type produced struct {
+	code    int16
+	offset  int64
+	message string
+}
+
+// ApiKey implements protocol.Message.
+func (*produceResponse) ApiKey() protocol.ApiKey { return protocol.Produce }
+
+func parseProduceResponse(b []byte) (*produceResponse, error) {
+	r := reader{b: b}
+	answer := &produceResponse{of: map[int32]produced{}}
+	for range r.count(6) { // topics: there is one
+		r.text()
+		for range r.count(30) {
+			p := r.i32()
+			a := produced{code: r.i16(), offset: r.i64()}
+			r.i64() // append time
+			r.i64() // log start offset
+			for range r.count(6) {
+				r.i32()
+				a.message = r.text()
+			}
+			if text := r.text(); text != "" {
+				a.message = text
+			}
+			answer.of[p] = a
 		}
 	}
-	return joined(errs)
-}
-
-// refresh looks for moved leaders; if that fails, the next append's failure looks again.
-func (l *Log) refresh(ctx context.Context) {
-	_, _ = l.topic(ctx)
-}
-
-// refusal tells codes that a broker gives before it appends from those that leave it open.
-func refusal(partition int, code kafka.Error, text string) error {
-	switch code {
-	case kafka.UnknownTopicOrPartition, kafka.LeaderNotAvailable, kafka.NotLeaderForPartition, kafka.NotEnoughReplicas, kafka.MessageSizeTooLarge,
-		kafka.RecordListTooLarge, kafka.InvalidTopic, kafka.InvalidRequiredAcks, kafka.TopicAuthorizationFailed, kafka.ClusterAuthorizationFailed,
-		kafka.UnsupportedForMessageFormat, kafka.InvalidMessage, kafka.InvalidRecord, kafka.BrokerNotAvailable:
-		return fmt.Errorf("produce to partition %d: %w: %w %s", partition, journal.ErrNotAppended, code, text)
-	}
-	return fmt.Errorf("produce to partition %d: unknown whether it happened: %w %s", partition, code, text)
+	return answer, r.err()
 }

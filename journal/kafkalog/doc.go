@@ -1,15 +1,25 @@
-// Package kafkalog keeps the journal in a Kafka topic: partition n of the topic is partition n of the wallet, one record
-// is one frame (design section 7). It is the only home of kafka-go.
+// Package kafkalog keeps the journal in a Kafka topic: partition n of the topic is partition n of the wallet, one frame a
+// record, one record a batch (design section 7). It is the only home of kafka-go.
 //
-// What it stands on, and why:
-//   - All records of an Append leave in one produce request per leader, acks=all, through the transport: the library's
-//     Writer repeats after a lost acknowledgement, delivers what has timed out, and skips failed batches.
-//   - The response's base offset is handed to the relay, whose fencing stands on it. A refusal that the broker gives
-//     before it appends is journal.ErrNotAppended; a time-out, a lost connection, or "not enough replicas after append"
-//     is unknown, and the relay reads before it does anything else.
-//   - Reading is by Fetch up to the high watermark. The library verifies the CRC of every batch on this path; offsets that
-//     are missing are damage, not something to skip.
+//	Append ── grouped by leader ──> one Produce request a broker, acks=all ──> base offsets
+//	Read   ── Fetch, batch by batch: CRC, no gap ──> fn
+//	End    ── ListOffsets       Wait ── a Fetch that the broker holds back
 //
-// What it refuses to do: it retries no append, uses no consumer group and no transaction, and runs on no topic with weaker
-// settings than design section 7 asks for, unless it is told Dev.
+// It stands on kafka-go's Transport for connections, routing and metadata, and writes and reads Produce and Fetch itself:
+// so it knows for certain whether a request was ever sent, never shares a caller's bytes with a request that was given
+// up, and a batch that fails its CRC is damage with a place, not some error. No Writer (it repeats, delivers what has
+// timed out, and skips failed batches), no Reader (it skips missing offsets), no consumer groups, no transactions.
+//
+// What it guarantees:
+//
+//   - An offset that Append answers is acknowledged by all in-sync replicas.
+//   - journal.ErrNotAppended is said only when no byte of the request left, or when the broker's answer is one that it
+//     gives before it appends. NotLeaderForPartition and UnknownTopicOrPartition are not among them: a broker that loses
+//     the leadership while it waits for its replicas gives them for a record that the new leader may have.
+//   - Read gives every record once and in order, or an error: a gap, a failed CRC, a batch that no keeper writes
+//     (compressed, transactional, control) is a journal.ErrDamaged that names partition and offset. It tries again while
+//     leaders move.
+//   - A topic with weaker settings than design section 7 asks for is refused, unless Config.Dev.
+//
+// What it refuses to do: send anything twice by itself, create topics unasked, interpret frames.
 package kafkalog

@@ -5,81 +5,119 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/segmentio/kafka-go"
-
-	"walletd/journal"
 )
 
-// settings are the topic's, as design section 7 asks for them.
-func (c Config) settings() map[string]string {
-	insync := max(1, c.Replicas-1)
-	return map[string]string{
-		"retention.ms": "-1", "retention.bytes": "-1", // for ever
-		"cleanup.policy":                 "delete", // no compaction
-		"unclean.leader.election.enable": "false",
-		"min.insync.replicas":            strconv.Itoa(insync),
-		"max.message.bytes":              strconv.Itoa(journal.FrameBytesMax + 64<<10), // a frame and its batch's head
+// setting is one of the topic, as design section 7 asks for it.
+type setting struct {
+	name   string
+	create string              // what CreateTopic gives it
+	enough func(v string) bool // what is accepted
+	wants  string              // in words
+	always bool                // even in Dev: without it nothing works
+}
+
+func exactly(v string) func(string) bool { return func(s string) bool { return s == v } }
+
+func atLeast(n int) func(string) bool {
+	return func(s string) bool {
+		v, err := strconv.Atoi(s)
+		return err == nil && v >= n
 	}
 }
 
-// CreateTopic makes the journal's topic, or finds it there as it should be. It returns when every partition has a leader.
+func (c Config) settings() []setting {
+	insync := max(1, c.Replicas-1)
+	return []setting{
+		{name: "retention.ms", create: "-1", enough: exactly("-1"), wants: "-1: for ever"},
+		{name: "retention.bytes", create: "-1", enough: exactly("-1"), wants: "-1: all of it"},
+		{name: "cleanup.policy", create: "delete", enough: exactly("delete"), wants: "delete: no compaction"},
+		{name: "unclean.leader.election.enable", create: "false", enough: exactly("false"), wants: "false"},
+		{name: "min.insync.replicas", create: strconv.Itoa(insync), enough: atLeast(2), wants: "at least 2"},
+		{name: "max.message.bytes", create: strconv.Itoa(messageBytesMin + 64<<10), enough: atLeast(messageBytesMin),
+			wants: fmt.Sprintf("at least %d: a frame", messageBytesMin), always: true},
+		{name: "compression.type", create: "producer", enough: func(s string) bool { return s == "producer" || s == "uncompressed" },
+			wants: "producer: frames lie as they were sent", always: true},
+	}
+}
+
+// SettingsError says which setting of the topic is not what a journal needs. It is an ErrSettings.
+type SettingsError struct{ Setting, Has, Wants string }
+
+func (e *SettingsError) Error() string {
+	return fmt.Sprintf("%v: %s is %s, a journal needs %s", ErrSettings, e.Setting, e.Has, e.Wants)
+}
+
+// Unwrap makes errors.Is(err, ErrSettings) true.
+func (e *SettingsError) Unwrap() error { return ErrSettings }
+
+// CreateTopic makes the journal's topic, or finds it there as it should be. It returns when every partition has a leader
+// that answers; ctx bounds the waiting. Errors: *SettingsError for a topic that is there and is another, also in Dev when
+// the number of partitions differs.
 func CreateTopic(ctx context.Context, cfg Config) error {
 	l, err := dial(cfg)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
-	var entries []kafka.ConfigEntry
-	for name, value := range l.cfg.settings() {
-		entries = append(entries, kafka.ConfigEntry{ConfigName: name, ConfigValue: value})
-	}
-	r, err := l.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{
-		Topic: l.cfg.Topic, NumPartitions: l.cfg.Partitions, ReplicationFactor: l.cfg.Replicas, ConfigEntries: entries}}})
+	err = l.again(ctx, ctx.Done(), l.create)
 	if err == nil {
-		err = r.Errors[l.cfg.Topic]
+		// A new topic answers LeaderNotAvailable for some 100 ms, and its leaders NotLeaderForPartition a little longer.
+		err = l.again(ctx, ctx.Done(), l.complete)
 	}
-	if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
-		return fmt.Errorf("create topic %s: %w", l.cfg.Topic, err)
-	}
-	// A new topic answers LeaderNotAvailable for some 100 ms, and its leaders NotLeaderForPartition a little longer.
-	for {
-		err := l.check(ctx)
-		for p := 0; p < l.cfg.Partitions && err == nil; p++ {
-			_, err = l.End(ctx, p)
-		}
-		var weak *SettingsError
-		if err == nil || errors.As(err, &weak) {
-			return wrap(l.cfg.Topic, err)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("create topic %s: %w", l.cfg.Topic, errors.Join(ctx.Err(), err))
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-func wrap(topic string, err error) error {
 	if err != nil {
-		return fmt.Errorf("topic %s: %w", topic, err)
+		return fmt.Errorf("kafka journal: create topic %s: %w", cfg.Topic, err)
 	}
 	return nil
 }
 
-// SettingsError says which setting of the topic is not what a journal needs.
-type SettingsError struct{ Setting, Has, Wants string }
+func (l *Log) create(ctx context.Context) error {
+	ctx, cancel := l.while(ctx, l.cfg.FetchTimeout)
+	defer cancel()
+	var entries []kafka.ConfigEntry
+	for _, s := range l.cfg.settings() {
+		entries = append(entries, kafka.ConfigEntry{ConfigName: s.name, ConfigValue: s.create})
+	}
+	r, err := l.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{
+		Topic: l.cfg.Topic, NumPartitions: l.cfg.Partitions, ReplicationFactor: l.cfg.Replicas, ConfigEntries: entries,
+	}}})
+	if err != nil {
+		return err
+	}
+	if err := r.Errors[l.cfg.Topic]; err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+		return err
+	}
+	return nil
+}
 
-func (e *SettingsError) Error() string {
-	return fmt.Sprintf("%s is %s, a journal needs %s", e.Setting, e.Has, e.Wants)
+// complete reports whether the topic is there, as it should be, and answers.
+func (l *Log) complete(ctx context.Context) error {
+	if err := l.check(ctx); err != nil && !errors.Is(err, ErrNoTopic) {
+		return err
+	} else if err != nil {
+		return kafka.LeaderNotAvailable // it has just been made
+	}
+	for p := range l.cfg.Partitions {
+		if _, err := l.offset(ctx, p, kafka.LastOffset); err != nil {
+			return fmt.Errorf("partition %d: %w", p, err)
+		}
+	}
+	return nil
 }
 
 // CheckTopic looks at the topic of an open log again: for health.
-func (l *Log) CheckTopic(ctx context.Context) error { return wrap(l.cfg.Topic, l.check(ctx)) }
+func (l *Log) CheckTopic(ctx context.Context) error {
+	if err := l.check(ctx); err != nil {
+		return fmt.Errorf("kafka journal: topic %s: %w", l.cfg.Topic, err)
+	}
+	return nil
+}
 
-// check holds partitions, leaders, replicas and settings against design section 7. Weaker replication is accepted in Dev.
+// check holds partitions, leaders, replicas and settings against design section 7.
 func (l *Log) check(ctx context.Context) error {
+	ctx, cancel := l.while(ctx, l.cfg.FetchTimeout)
+	defer cancel()
 	t, err := l.topic(ctx)
 	if err != nil {
 		return err
@@ -88,21 +126,21 @@ func (l *Log) check(ctx context.Context) error {
 		return &SettingsError{"the number of partitions", strconv.Itoa(n), strconv.Itoa(l.cfg.Partitions) + ", which is fixed for ever"}
 	}
 	for _, p := range t.Partitions {
-		if p.Error != nil {
-			return fmt.Errorf("partition %d: %w", p.ID, p.Error)
+		if p.LeaderID == noLeader {
+			return fmt.Errorf("partition %d: %w", p.PartitionIndex, kafka.LeaderNotAvailable)
 		}
-		if p.Leader.Host == "" {
-			return fmt.Errorf("partition %d: %w", p.ID, kafka.LeaderNotAvailable)
-		}
-		if len(p.Replicas) < 3 && !l.cfg.Dev {
-			return &SettingsError{fmt.Sprintf("the replication factor of partition %d", p.ID), strconv.Itoa(len(p.Replicas)), "3"}
+		if len(p.ReplicaNodes) < 3 && !l.cfg.Dev {
+			return &SettingsError{fmt.Sprintf("the replication factor of partition %d", p.PartitionIndex), strconv.Itoa(len(p.ReplicaNodes)), "3"}
 		}
 	}
 	return l.checkSettings(ctx)
 }
 
+// checkSettings reports every setting that is too weak.
 func (l *Log) checkSettings(ctx context.Context) error {
-	r, err := l.client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{{ResourceType: kafka.ResourceTypeTopic, ResourceName: l.cfg.Topic}}})
+	r, err := l.client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{{
+		ResourceType: kafka.ResourceTypeTopic, ResourceName: l.cfg.Topic,
+	}}})
 	if err != nil {
 		return fmt.Errorf("settings: %w", err)
 	}
@@ -115,26 +153,11 @@ func (l *Log) checkSettings(ctx context.Context) error {
 			has[e.ConfigName] = e.ConfigValue
 		}
 	}
-	for name, wants := range l.cfg.settings() {
-		value := has[name]
-		switch name {
-		case "min.insync.replicas", "max.message.bytes": // more is fine
-			n, err := strconv.Atoi(value)
-			w, _ := strconv.Atoi(wants)
-			if name == "min.insync.replicas" {
-				w = 2
-				if l.cfg.Dev {
-					w = 1
-				}
-			}
-			if err != nil || n < w {
-				return &SettingsError{name, value, "at least " + strconv.Itoa(w)}
-			}
-		default:
-			if value != wants {
-				return &SettingsError{name, value, wants}
-			}
+	var errs []error
+	for _, s := range l.cfg.settings() {
+		if !s.enough(has[s.name]) && (s.always || !l.cfg.Dev) {
+			errs = append(errs, &SettingsError{s.name, strconv.Quote(has[s.name]), s.wants})
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
