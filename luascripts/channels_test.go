@@ -123,7 +123,7 @@ func (c *carrier) relay() {
 	for _, e := range entries {
 		c.last = e.ID
 		must(c.t, e.Each(func(h Happened) error {
-			f := journal.Frame{Kind: journal.FrameEvents, Partition: h.Partition, Epoch: h.Epoch, FirstSeq: h.FirstSeq, Count: h.Count, Payload: h.Block.Append(nil)}
+			f := journal.Frame{Kind: journal.FrameEvents, Partition: h.Partition, Epoch: h.Epoch, FirstSeq: h.FirstSeq, Count: h.Count, Payload: h.Append(nil)}
 			return f.EachEvent(func(e *journal.Event) error { return c.books[h.Partition].Apply(e, c) })
 		}))
 		must(c.t, c.s.Trim(c.t.Context(), e.ID))

@@ -256,7 +256,7 @@ func (d *differential) outbox(want []Happened) {
 		return d.refold(h)
 	}))
 	if !slices.EqualFunc(got, want, func(a, b Happened) bool {
-		return a.Partition == b.Partition && a.FirstSeq == b.FirstSeq && bytes.Equal(a.Block.Append(nil), b.Block.Append(nil))
+		return a.Partition == b.Partition && a.FirstSeq == b.FirstSeq && bytes.Equal(a.Append(nil), b.Append(nil))
 	}) {
 		d.t.Fatalf("outbox %+v\nwant   %+v", got, want)
 	}
@@ -264,7 +264,7 @@ func (d *differential) outbox(want []Happened) {
 
 // refold applies a run of events as the projector does: from a sealed frame.
 func (d *differential) refold(h Happened) error {
-	f := journal.Frame{Kind: journal.FrameEvents, Partition: h.Partition, Epoch: h.Epoch, FirstSeq: h.FirstSeq, Count: h.Count, Payload: h.Block.Append(nil)}
+	f := journal.Frame{Kind: journal.FrameEvents, Partition: h.Partition, Epoch: h.Epoch, FirstSeq: h.FirstSeq, Count: h.Count, Payload: h.Append(nil)}
 	f, err := journal.ParseFrame(f.Seal(nil))
 	if err != nil {
 		return err

@@ -136,7 +136,7 @@ func TestRefusedByRedis(t *testing.T) {
 	}
 	t.Run("a replica", func(t *testing.T) {
 		b := newTeller(t)
-		must(t, b.s.client.SlaveOf(t.Context(), "127.0.0.1", "1").Err())
+		must(t, b.s.client.ReplicaOf(t.Context(), "127.0.0.1", "1").Err())
 		_, err := b.s.Run(t.Context(), b.train("open A"))
 		if !errors.Is(err, ErrReadOnly) || !NothingMoved(err) {
 			t.Errorf("got %v, want %v", err, ErrReadOnly)
@@ -299,7 +299,7 @@ func TestTranslate(t *testing.T) {
 		{context.Canceled, false, ErrNotSent},
 	} {
 		err := translate(row.err, row.sent)
-		if !errors.Is(err, row.want) || !errors.Is(err, row.err) || NothingMoved(err) != (row.want != ErrUnknown) {
+		if !errors.Is(err, row.want) || !errors.Is(err, row.err) || NothingMoved(err) == errors.Is(row.want, ErrUnknown) {
 			t.Errorf("%v (sent %v): %v", row.err, row.sent, err)
 		}
 	}

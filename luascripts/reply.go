@@ -153,7 +153,7 @@ func (r *Reply) status(o *rows.Outcome) {
 // record reads what stands behind the status: the rules are in the comment of Reply.
 func (r *Reply) record(o *rows.Outcome) {
 	size := 0
-	switch o.Op {
+	switch o.Op { // the other acts answer nothing but their status
 	case journal.OpRead:
 		if o.Status == journal.OK {
 			if b := r.take(2); b != nil {
