@@ -109,9 +109,9 @@ func shown(name []byte) string {
 // need makes the first field of want that is not in seen a fault.
 func (s *scanner) need(seen, want fields) {
 	missing := want &^ seen
-	switch {
-	case missing == 0:
-	case missing == fKey:
+	switch missing {
+	case 0:
+	case fKey:
 		s.fail("key_required", "key", "")
 	default:
 		s.fail("malformed", missing.name(), "missing")
