@@ -122,8 +122,9 @@ func (b *Book) Decide(packed []byte, nowMS int64) (Outcome, error) {
 
 func (b *Book) decideAlter(r *Row) Outcome {
 	a, ok := b.State.Account(r.Account)
+	_, opened := b.State.Details(r.Account) // a suspense account was not, and cannot be altered
 	switch {
-	case !ok:
+	case !ok || !opened:
 		return refused(AccountNotFound)
 	case r.ExpectedVersion != 0 && r.ExpectedVersion != a.Version:
 		return refused(PreconditionFailed)
@@ -221,7 +222,7 @@ func (b *Book) decideTry(r *Row, packed []byte) Outcome {
 		return refused(SameAccount)
 	}
 	payee := OK
-	if !r.To.IsZero() {
+	if r.Op != OpReserve || !r.To.IsZero() { // only a reservation may leave its payee open
 		payee = b.verdict(r.Verdict, r.To, r.Asset, r.Amount)
 	}
 	payer, ok := b.State.Account(r.Account)
@@ -347,6 +348,9 @@ func (b *Book) tombstone(id ID) bool {
 func (b *Book) decideDeliver(r *Row) Outcome {
 	if d := b.State.Delivered(r.Source); d != r.From {
 		return Outcome{Status: DeliveryGap, Delivered: d}
+	}
+	if r.UpTo < r.From {
+		return refused(Malformed)
 	}
 	credited := make(map[Handle]Account, r.LegCount)
 	for i := range r.LegCount {
