@@ -124,6 +124,9 @@ func (a *app) clusterUp(ctx context.Context, data, http, admin, readyFile string
 	if err := a.clusterInit(ctx, &c); err != nil {
 		return err
 	}
+	if err := a.shardsMoved(ctx, &c); err != nil {
+		return err
+	}
 	path := filepath.Join(data, "walletd.yaml")
 	if err := writeFile(path, clusterYAML(&c)); err != nil {
 		return err
@@ -171,6 +174,35 @@ func choosePort(addr *string) error {
 		return fmt.Errorf("choose a port: %w", err)
 	}
 	*addr = fmt.Sprintf("%s:%d", host, port)
+	return nil
+}
+
+// shardsMoved tells the map of a cluster that was here before where its shards listen now: a Redis of ours has a new port,
+// and nothing in it, at every start. Their keepers rebuild them from the journal.
+func (a *app) shardsMoved(ctx context.Context, c *Config) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	conn, err := dialZooKeeper(c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	router, err := shardrouter.NewZooKeeper(conn, c.Cluster)
+	if err != nil {
+		return exit(exitUsage, "%w", err)
+	}
+	err = router.Publish(ctx, func(m *shardrouter.Map) (*shardrouter.Map, error) {
+		for _, of := range c.Shards {
+			if s, known := m.Shards[of.ID]; known && s.Primary != of.Addr {
+				s.Primary, s.State = of.Addr, shardrouter.StateNew
+				m = m.WithShard(s)
+			}
+		}
+		return m, nil
+	})
+	if err != nil {
+		return exit(exitFailed, "map: %w", err)
+	}
 	return nil
 }
 
