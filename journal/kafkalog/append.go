@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,12 +97,15 @@ func (l *Log) requests(records []journal.Record, leaders []int32) (requests []*p
 			continue
 		}
 		q := of[leader]
-		if q == nil || len(q.partitions)+len(r.Bytes) > requestBytes {
-			q = &produceRequest{toLeader: toLeader{key: protocol.Produce, version: produceVersion, leader: leader}, topic: l.cfg.Topic, timeout: l.brokerTimeout()}
+		if q == nil || len(q.packed)+len(r.Bytes) > requestBytes {
+			q = l.newProduce(leader)
 			of[leader] = q
 			requests = append(requests, q)
 		}
 		q.add(i, r, now)
+	}
+	for _, q := range requests {
+		q.end()
 	}
 	return requests, errs
 }
@@ -112,12 +116,11 @@ func (l *Log) brokerTimeout() time.Duration { return l.cfg.ProduceTimeout * 9 / 
 // produceRequest is one produce request: all of it is packed before it is handed to a connection.
 type produceRequest struct {
 	toLeader
-	topic      string
-	timeout    time.Duration
-	records    []int // indices of what it carries
-	numbers    []int32
-	partitions []byte // packed
-	sent       atomic.Int32
+	records []int   // indices of what it carries
+	numbers []int32 // and their partitions
+	packed  []byte
+	countAt int // of the number of partitions in packed
+	sent    atomic.Int32
 
 	err error
 }
@@ -129,26 +132,35 @@ const (
 	calledOff
 )
 
+var requestBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// newProduce begins a request.
+func (l *Log) newProduce(leader int32) *produceRequest {
+	q := &produceRequest{toLeader: toLeader{key: protocol.Produce, version: produceVersion, leader: leader}}
+	b := appendRequestHead((*requestBuffers.Get().(*[]byte))[:0], q.key, q.version, q.correlation())
+	b = binary.BigEndian.AppendUint16(b, 1<<16-1) // transaction: none
+	b = binary.BigEndian.AppendUint16(b, 1<<16-1) // acks: of all in-sync replicas
+	b = binary.BigEndian.AppendUint32(b, uint32(l.brokerTimeout().Milliseconds()))
+	b = binary.BigEndian.AppendUint32(b, 1) // topics
+	b = appendString(b, l.cfg.Topic)
+	q.countAt = len(b)
+	q.packed = append(b, 0, 0, 0, 0)
+	return q
+}
+
 func (q *produceRequest) add(i int, r journal.Record, nowMS int64) {
 	q.records = append(q.records, i)
 	q.numbers = append(q.numbers, int32(r.Partition))
-	q.partitions = binary.BigEndian.AppendUint32(q.partitions, uint32(r.Partition))
-	at := len(q.partitions)
-	q.partitions = appendBatch(append(q.partitions, 0, 0, 0, 0), nowMS, r.Bytes)
-	binary.BigEndian.PutUint32(q.partitions[at:], uint32(len(q.partitions)-at-4))
+	q.packed = binary.BigEndian.AppendUint32(q.packed, uint32(r.Partition))
+	at := len(q.packed)
+	q.packed = slices.Grow(q.packed, 4+batchOverhead+len(r.Bytes))
+	q.packed = appendBatch(append(q.packed, 0, 0, 0, 0), nowMS, r.Bytes)
+	binary.BigEndian.PutUint32(q.packed[at:], uint32(len(q.packed)-at-4))
 }
 
-// pack is the whole request on the wire.
-func (q *produceRequest) pack() []byte {
-	b := make([]byte, 0, len(q.partitions)+len(q.topic)+len(clientID)+64)
-	b = appendRequestHead(b, q.key, q.version, q.correlation())
-	b = binary.BigEndian.AppendUint16(b, 1<<16-1) // no transaction
-	b = binary.BigEndian.AppendUint16(b, 1<<16-1) // acks: all in-sync replicas
-	b = binary.BigEndian.AppendUint32(b, uint32(q.timeout.Milliseconds()))
-	b = binary.BigEndian.AppendUint32(b, 1) // topics
-	b = appendString(b, q.topic)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(q.records)))
-	return endRequest(append(b, q.partitions...))
+func (q *produceRequest) end() {
+	binary.BigEndian.PutUint32(q.packed[q.countAt:], uint32(len(q.records)))
+	endRequest(q.packed)
 }
 
 // send makes the request, fills in the offsets of what it carries, and notes what went wrong.
@@ -161,6 +173,7 @@ func (q *produceRequest) send(ctx context.Context, l *Log, offsets []int64) {
 		q.err = fmt.Errorf("produce to broker %d: %w", q.leader, err)
 		return
 	}
+	requestBuffers.Put(&q.packed) // answered: no connection reads it any more
 	answers := m.(*produceResponse).of
 	var errs []error
 	for i, p := range q.numbers {
@@ -187,7 +200,7 @@ func (q *produceRequest) RawExchange(rw io.ReadWriter) (protocol.Message, error)
 	if !q.sent.CompareAndSwap(waiting, leaving) {
 		return nil, errCalledOff
 	}
-	b, err := exchange(rw, q.pack(), q.correlation(), nil)
+	b, err := exchange(rw, q.packed, q.correlation(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -125,39 +125,62 @@ func (l *Log) check(ctx context.Context) error {
 	if n := len(t.Partitions); n != l.cfg.Partitions {
 		return &SettingsError{"the number of partitions", strconv.Itoa(n), strconv.Itoa(l.cfg.Partitions) + ", which is fixed for ever"}
 	}
+	var weak []error
 	for _, p := range t.Partitions {
 		if p.LeaderID == noLeader {
 			return fmt.Errorf("partition %d: %w", p.PartitionIndex, kafka.LeaderNotAvailable)
 		}
 		if len(p.ReplicaNodes) < 3 && !l.cfg.Dev {
-			return &SettingsError{fmt.Sprintf("the replication factor of partition %d", p.PartitionIndex), strconv.Itoa(len(p.ReplicaNodes)), "3"}
+			weak = append(weak, &SettingsError{fmt.Sprintf("the replication factor of partition %d", p.PartitionIndex), strconv.Itoa(len(p.ReplicaNodes)), "3"})
 		}
 	}
-	return l.checkSettings(ctx)
+	has, err := l.describe(ctx, kafka.ResourceTypeTopic, l.cfg.Topic)
+	if err != nil {
+		return err
+	}
+	for _, s := range l.cfg.settings() {
+		if !s.enough(has[s.name]) && (s.always || !l.cfg.Dev) {
+			weak = append(weak, &SettingsError{s.name, strconv.Quote(has[s.name]), s.wants})
+		}
+	}
+	if !l.cfg.Dev {
+		err = l.checkBroker(ctx, t.Partitions[0].LeaderID)
+	}
+	return errors.Join(append(weak, err)...)
 }
 
-// checkSettings reports every setting that is too weak.
-func (l *Log) checkSettings(ctx context.Context) error {
+// checkBroker asks one broker, for all, whether it makes topics unasked: one that is made so when the journal's is lost
+// would look like an empty journal. Who is not allowed to ask is believed to have seen to it.
+func (l *Log) checkBroker(ctx context.Context, id int32) error {
+	const name = "auto.create.topics.enable"
+	has, err := l.describe(ctx, kafka.ResourceTypeBroker, strconv.Itoa(int(id)))
+	switch {
+	case errors.Is(err, kafka.ClusterAuthorizationFailed):
+		return nil
+	case err != nil:
+		return err
+	case has[name] != "false":
+		return &SettingsError{"the brokers' " + name, strconv.Quote(has[name]), "false"}
+	}
+	return nil
+}
+
+// describe answers the settings of a topic or a broker.
+func (l *Log) describe(ctx context.Context, kind kafka.ResourceType, name string) (map[string]string, error) {
 	r, err := l.client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{{
-		ResourceType: kafka.ResourceTypeTopic, ResourceName: l.cfg.Topic,
+		ResourceType: kind, ResourceName: name,
 	}}})
 	if err != nil {
-		return fmt.Errorf("settings: %w", err)
+		return nil, fmt.Errorf("settings of %s: %w", name, err)
 	}
 	has := map[string]string{}
 	for _, res := range r.Resources {
 		if res.Error != nil {
-			return fmt.Errorf("settings: %w", res.Error)
+			return nil, fmt.Errorf("settings of %s: %w", name, res.Error)
 		}
 		for _, e := range res.ConfigEntries {
 			has[e.ConfigName] = e.ConfigValue
 		}
 	}
-	var errs []error
-	for _, s := range l.cfg.settings() {
-		if !s.enough(has[s.name]) && (s.always || !l.cfg.Dev) {
-			errs = append(errs, &SettingsError{s.name, strconv.Quote(has[s.name]), s.wants})
-		}
-	}
-	return errors.Join(errs...)
+	return has, nil
 }
