@@ -203,12 +203,23 @@ func (k *keeper) run() {
 	go func() { k.done <- k.relay.Run(ctx) }()
 }
 
+// ended waits for the relay's end and answers its error.
+func (k *keeper) ended() error {
+	k.t.Helper()
+	select {
+	case err := <-k.done:
+		k.done <- err
+		return err
+	case <-time.After(30 * time.Second):
+		k.t.Fatalf("epoch %d: the relay does not end; stats %+v", k.epoch, k.relay.Stats())
+		return nil
+	}
+}
+
 // end stops the relay and answers its error.
 func (k *keeper) end() error {
 	k.stop()
-	err := <-k.done
-	k.done <- err
-	return err
+	return k.ended()
 }
 
 // mustStop stops a relay that had no reason to end by itself.

@@ -96,8 +96,7 @@ func succession(t *testing.T, l *faultLog, rnd *rand.Rand, keepers int) {
 	}
 	last.awaitAll()
 	for _, k := range all[:len(all)-1] {
-		err := <-k.done
-		k.done <- err
+		err := k.ended()
 		if !errors.Is(err, ErrDeposed) {
 			t.Fatalf("epoch %d: the deposed keeper ended with %v", k.epoch, err)
 		}
@@ -130,7 +129,7 @@ func TestAnOffsetThatIsNotTheExpectedOneIsNoAcknowledgement(t *testing.T) {
 	mustKeeper(t, l, 2, 'y')
 	old.work(0, 1)
 	old.run()
-	err := <-old.done
+	err := old.ended()
 	var deposed *DeposedError
 	if !errors.As(err, &deposed) || *deposed != (DeposedError{Partition: 0, Epoch: 1, By: 2}) {
 		t.Errorf("ended with %v", err)
@@ -153,7 +152,7 @@ func TestStaleRecordsBetweenOurs(t *testing.T) {
 	k.awaitAll()
 	zombie.work(0, 1)
 	zombie.run()
-	if err := <-zombie.done; !errors.Is(err, ErrDeposed) {
+	if err := zombie.ended(); !errors.Is(err, ErrDeposed) {
 		t.Fatalf("the zombie ended with %v", err)
 	}
 	k.work(0, 3)
@@ -247,7 +246,7 @@ func TestOutboxesThatDoNotContinueTheJournal(t *testing.T) {
 			k.outbox.add(c.s)
 			k.run()
 			if c.want != nil {
-				err := <-k.done
+				err := k.ended()
 				if !errors.Is(err, c.want) {
 					t.Errorf("ended with %v, want %v", err, c.want)
 				}
@@ -371,7 +370,7 @@ func TestErrorsOfTheOutboxAndCallbacksEndRun(t *testing.T) {
 		k := mustKeeper(t, newMemLog(1), 1, 'a', change)
 		k.work(0, 1)
 		k.run()
-		if err := <-k.done; !errors.Is(err, fault) {
+		if err := k.ended(); !errors.Is(err, fault) {
 			t.Errorf("%s: ended with %v", name, err)
 		}
 	}
