@@ -3,7 +3,7 @@ SHELL := /bin/bash
 GO ?= go
 BIN := bin/walletd
 DEV_FLAGS ?=
-SECONDS_PER_SOAK ?= 60
+SOAK_SECONDS ?= 60
 
 .PHONY: help dev cluster build deps deps-dev test test-race lint vet fmt soak bench fuzz clean
 
@@ -17,6 +17,7 @@ cluster: deps build ## start ZooKeeper, Kafka and Redis on loopback, and a walle
 	@exec $(BIN) cluster up $(DEV_FLAGS)
 
 build: ## build bin/walletd
+	@echo "building $(BIN)"
 	@mkdir -p bin
 	@$(GO) build -o $(BIN) .
 

@@ -3,11 +3,11 @@ package walletd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
-	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -127,13 +127,13 @@ func (a *app) reconcileJournal(ctx context.Context, data, path string) (reconcil
 		cfg.Shards = j.shards
 	}
 	if j.projection != "" {
-		if _, err := os.Stat(filepath.Join(j.projection)); err == nil {
+		if _, err := os.Stat(j.projection); err == nil {
 			v, err := view.Open(view.Config{Dir: j.projection, Wallet: j.wallet, Partitions: j.log.Partitions(), ReadOnly: true})
 			switch {
 			case err == nil:
 				defer v.Close()
 				cfg.View = v
-			case strings.Contains(err.Error(), "lock"):
+			case errors.Is(err, syscall.EAGAIN): // the store's lock
 				fmt.Fprintln(a.err, "the projection is in use by a running wallet; only the journal is audited (reconcile --server audits all)")
 			default:
 				fmt.Fprintf(a.err, "the projection is not compared: %v\n", err)
