@@ -191,7 +191,7 @@ func failNth(t *testing.T, n int, after bool, cause error) (failed bool) {
 			t.Fatalf("the log goes on after %v", err)
 		}
 	}
-	if cause == syscall.ENOSPC && op == "write" && !after && l.Failure() != nil {
+	if errors.Is(cause, syscall.ENOSPC) && op == "write" && !after && l.Failure() != nil {
 		t.Fatalf("a full disk stopped the log for good: %v", l.Failure())
 	}
 	_ = l.Close()

@@ -126,7 +126,7 @@ func TestReadOfWhatIsNotThere(t *testing.T) {
 			return stop
 		}
 		return nil
-	}); next != 1 || err != stop {
+	}); next != 1 || !errors.Is(err, stop) {
 		t.Errorf("fn's error: %d, %v", next, err)
 	}
 }

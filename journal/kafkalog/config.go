@@ -20,7 +20,7 @@ type Config struct {
 
 	DialTimeout    time.Duration // connect, TLS and version exchange; 0 = 3 s
 	ProduceTimeout time.Duration // after that an append is unknown; 0 = 5 s
-	FetchTimeout   time.Duration // of one request to read, and how long a read is tried again; 0 = 10 s
+	FetchTimeout   time.Duration // how long a read is tried; one request of it, a third of that; 0 = 10 s
 	MetadataTTL    time.Duration // how long a moved leader goes unnoticed; 0 = 250 ms (the library's 6 s stall for seconds)
 	TLS            *tls.Config   // nil = plaintext
 }
@@ -55,6 +55,9 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
+
+// requestTimeout bounds a request that reads: a leader that is gone is noticed before the read gives up.
+func (c Config) requestTimeout() time.Duration { return c.FetchTimeout / 3 }
 
 // validate reports every problem at once.
 func (c Config) validate() error {

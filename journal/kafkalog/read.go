@@ -41,7 +41,7 @@ func (l *Log) patiently(ctx context.Context, do func(context.Context) error) err
 
 // offset asks for the first or the last offset.
 func (l *Log) offset(ctx context.Context, partition int, which int64) (int64, error) {
-	ctx, cancel := l.while(ctx, l.cfg.FetchTimeout)
+	ctx, cancel := l.while(ctx, l.cfg.requestTimeout())
 	defer cancel()
 	m, err := l.transport.RoundTrip(ctx, l.client.Addr, &listoffsets.Request{ReplicaID: -1, Topics: []listoffsets.RequestTopic{{
 		Topic:      l.cfg.Topic,
@@ -165,7 +165,7 @@ func (l *Log) rest(ctx context.Context) error {
 
 // fetch asks the leader for what it has from an offset on; with wait, it holds back until there is something.
 func (l *Log) fetch(ctx context.Context, partition int, from int64, wait time.Duration, bytes int32) (*fetched, error) {
-	ctx, cancel := l.while(ctx, l.cfg.FetchTimeout+wait)
+	ctx, cancel := l.while(ctx, l.cfg.requestTimeout()+wait)
 	defer cancel()
 	leaders, err := l.leaders(ctx)
 	if err != nil {

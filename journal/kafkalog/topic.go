@@ -60,7 +60,7 @@ func CreateTopic(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	err = l.again(ctx, ctx.Done(), l.create)
 	if err == nil {
 		// A new topic answers LeaderNotAvailable for some 100 ms, and its leaders NotLeaderForPartition a little longer.

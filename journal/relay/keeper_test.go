@@ -111,12 +111,11 @@ type keeper struct {
 	stop func()
 	done chan error
 
-	mu       sync.Mutex
-	acked    map[int]uint64
-	durable  map[int]uint64
-	changed  chan struct{} // closed and renewed with every mark and every change of the journal
-	journal  []bool        // availability, as it was told
-	requests int
+	mu      sync.Mutex
+	acked   map[int]uint64
+	durable map[int]uint64
+	changed chan struct{} // closed and renewed with every mark and every change of the journal
+	journal []bool        // availability, as it was told
 }
 
 // newKeeper claims every partition of the log in an epoch.

@@ -30,7 +30,7 @@ type lane struct {
 	tickets []share // what waits to be trimmed, in order of seq
 	recent  recent
 
-	// owned by whoever has the flight: the loop, the sender, or the repairer
+	// owned by whoever has the flight: the loop, the sender, or its repair
 	cursor  journal.Cursor
 	flight  flight
 	records [2][]byte // packed frames, used in turn: one is told while the next one flies

@@ -22,8 +22,7 @@ type Relay struct {
 	room     chan struct{} // something collected was sent
 	requests chan []*lane
 	landed   chan sent
-	broken   chan *lane // to the repairer
-	repaired chan *lane // from it
+	repaired chan *lane // whose frame was found, or has landed
 	faults   chan error
 
 	mu    sync.Mutex // guards the lanes' collecting side and
@@ -31,8 +30,9 @@ type Relay struct {
 	stats Stats
 
 	// owned by the loop
-	flying    bool // a request is under way
-	waiting   bool // for fuller frames
+	begin     func(func(context.Context) error) // starts a goroutine that ends with Run, and its error with it
+	flying    bool                              // a request is under way
+	waiting   bool                              // for fuller frames
 	pace      pace
 	wait      *time.Timer
 	trim      *time.Timer
@@ -70,7 +70,7 @@ func New(cfg Config) (*Relay, error) {
 		cfg: cfg, of: make(map[int]*lane, n),
 		kick: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		requests: make(chan []*lane, 1), landed: make(chan sent, 1),
-		broken: make(chan *lane, n), repaired: make(chan *lane, n), faults: make(chan error, 3),
+		repaired: make(chan *lane, n), faults: make(chan error, n+2),
 		pace: pace{max: cfg.WaitMax, target: cfg.FrameBytes},
 	}
 	for _, c := range cfg.Cursors {
@@ -93,13 +93,15 @@ func (r *Relay) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	for _, work := range []func(context.Context) error{r.intake, r.send, r.repair} {
+	r.begin = func(work func(context.Context) error) {
 		wg.Go(func() {
 			if err := work(ctx); err != nil && ctx.Err() == nil {
 				r.faults <- err
 			}
 		})
 	}
+	r.begin(r.intake)
+	r.begin(r.send)
 	if err := r.loop(ctx); err != nil {
 		return fmt.Errorf("relay: %w", err)
 	}
@@ -278,7 +280,7 @@ func (r *Relay) cameBack(s sent) error {
 			continue
 		}
 		r.repairing++
-		r.broken <- l
+		r.begin(func(ctx context.Context) error { return r.repair(ctx, l) })
 	}
 	if s.err != nil && !r.away {
 		r.away = true
@@ -300,7 +302,7 @@ func (r *Relay) cameBack(s sent) error {
 	return nil
 }
 
-// comesBack takes a lane back from the repairer: its frame counts.
+// comesBack takes a repaired lane back: its frame counts.
 func (r *Relay) comesBack(l *lane) {
 	r.repairing--
 	r.count()
