@@ -174,7 +174,7 @@ func (f *folded) sameAs(ctx context.Context, log journal.Log, runs []luascripts.
 
 // events takes a run apart, as far as the log goes.
 func (f *folded) events(h *luascripts.Happened, into map[uint64]journal.Event) error {
-	frame := journal.Frame{Kind: journal.FrameEvents, Partition: h.Partition, FirstSeq: h.FirstSeq, Count: h.Count, Payload: h.Block.Append(nil)}
+	frame := journal.Frame{Kind: journal.FrameEvents, Partition: h.Partition, FirstSeq: h.FirstSeq, Count: h.Count, Payload: h.Append(nil)}
 	return frame.EachEvent(func(e *journal.Event) error {
 		if e.Seq <= f.book.Seq {
 			into[e.Seq] = *e

@@ -59,6 +59,12 @@ func (d *dues) remove(id journal.ID) {
 	}
 }
 
+// flying is an expire under way.
+type flying struct {
+	id    journal.ID
+	since time.Time
+}
+
 // expiry sends an expire for every open reservation whose time has come, and asks again until it is over. Its memory is
 // what is open.
 type expiry struct {
@@ -68,7 +74,7 @@ type expiry struct {
 
 	mu     sync.Mutex
 	dues   dues
-	flying map[uint64]journal.ID // rows under way, by tag
+	flying map[uint64]flying // rows under way, by tag
 	tags   map[journal.ID]uint64
 	last   uint64 // tag
 	done   uint64 // reservations that expired by our act
@@ -76,7 +82,7 @@ type expiry struct {
 
 func newExpiry(partitions int, offerAgain time.Duration, wake func()) *expiry {
 	return &expiry{partitions: partitions, offerAgain: offerAgain, wake: wake, dues: dues{at: map[journal.ID]int{}},
-		flying: map[uint64]journal.ID{}, tags: map[journal.ID]uint64{}}
+		flying: map[uint64]flying{}, tags: map[journal.ID]uint64{}}
 }
 
 // opened notes a reservation; closed, that it is over.
@@ -105,12 +111,12 @@ func (x *expiry) pump(now time.Time, stage *rows.Stage) (next time.Time) {
 	for len(x.dues.heap) > 0 && x.dues.heap[0].ms <= ms {
 		id := x.dues.heap[0].id
 		x.landed(x.tags[id]) // its answer is lost
-		if len(x.flying) >= expiresMax {
+		if len(x.flying) >= expiresMax && !x.reap(now) {
 			return now.Add(x.offerAgain) // or when an answer wakes us
 		}
 		x.dues.set(id, ms+x.offerAgain.Milliseconds())
 		x.last++
-		x.flying[x.last], x.tags[id] = id, x.last
+		x.flying[x.last], x.tags[id] = flying{id, now}, x.last
 		stage.Add(id.Partition(x.partitions), &journal.Row{Op: journal.OpExpire, ID: id}, x, x.last)
 	}
 	if len(x.dues.heap) == 0 {
@@ -119,13 +125,25 @@ func (x *expiry) pump(now time.Time, stage *rows.Stage) (next time.Time) {
 	return time.UnixMilli(x.dues.heap[0].ms)
 }
 
+// reap forgets the rows whose answers are lost, and reports whether there were any.
+func (x *expiry) reap(now time.Time) bool {
+	before := len(x.flying)
+	for tag, f := range x.flying {
+		if now.Sub(f.since) >= x.offerAgain {
+			x.landed(tag)
+		}
+	}
+	return len(x.flying) < before
+}
+
 // landed forgets a row that was under way.
 func (x *expiry) landed(tag uint64) (id journal.ID, ok bool) {
-	if id, ok = x.flying[tag]; ok {
+	f, ok := x.flying[tag]
+	if ok {
 		delete(x.flying, tag)
-		delete(x.tags, id)
+		delete(x.tags, f.id)
 	}
-	return id, ok
+	return f.id, ok
 }
 
 // Settle implements rows.Sink.

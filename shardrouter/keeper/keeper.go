@@ -15,9 +15,10 @@ import (
 type Keeper struct {
 	cfg Config
 
-	mu    sync.Mutex
-	stats Stats
-	reign *reign // the present one, nil between two
+	mu       sync.Mutex
+	stats    Stats
+	reign    *reign // the present one, nil between two
+	distrust bool   // the relay met an outbox that does not continue the log: the shard is not adopted again
 }
 
 // New makes a keeper. Errors: what is wrong with the configuration, all of it.

@@ -95,6 +95,9 @@ func (r *reign) trySettle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if v.adopt && r.distrusted() {
+		v = rebuild("its outbox did not continue the log")
+	}
 	if v.adopt {
 		return r.fence(ctx, v.parts)
 	}
@@ -122,7 +125,21 @@ func (r *reign) rebuild(ctx context.Context, why string) error {
 		return err
 	}
 	r.count(func(s *Stats) { s.Rebuilt++ })
+	r.distrusts(false)
 	return nil
+}
+
+// distrusts remembers whether the shard may be adopted; distrusted tells.
+func (k *Keeper) distrusts(is bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.distrust = is
+}
+
+func (k *Keeper) distrusted() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.distrust
 }
 
 // fenceTries bounds how often a fence that was met by a train is tried again.

@@ -81,6 +81,7 @@ func (r *reign) relay(ctx context.Context) error {
 	case errors.Is(err, relay.ErrDeposed):
 		return fmt.Errorf("%w: %w", errDeposed, err)
 	case errors.Is(err, relay.ErrOutbox):
+		r.distrusts(true)
 		return fmt.Errorf("%w: %w", errShardLost, err)
 	}
 	return err

@@ -46,6 +46,7 @@ func (s *reservations) follow(e *journal.Event, r *journal.Row) (l journal.Leg, 
 		if e.Status != journal.Tombstone {
 			s.end(r.ID)
 		}
+	default: // neither reserves nor pays elsewhere
 	}
 	return l, false, nil
 }

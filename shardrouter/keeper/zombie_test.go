@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"walletd/deploy/local"
 	"walletd/journal"
+	"walletd/journal/kafkalog"
 	"walletd/journal/rows"
 	"walletd/luascripts"
 	"walletd/shardrouter"
@@ -161,4 +163,46 @@ func testZombie(t *testing.T, log journal.Log) {
 	}
 }
 
-func TestZombieKeeper(t *testing.T) { testZombie(t, nil) }
+// TestZombieKeeper on this machine's log and on Kafka: fencing is the log's order, whatever keeps it.
+func TestZombieKeeper(t *testing.T) {
+	t.Run("filelog", func(t *testing.T) { testZombie(t, nil) })
+	t.Run("kafka", func(t *testing.T) { testZombie(t, kafkaLog(t, 2)) })
+}
+
+// kafkaLog is a topic of its own on a real broker.
+func kafkaLog(t *testing.T, partitions int) journal.Log {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cfg := kafkalog.Config{Brokers: []string{local.SharedKafka(t).Addr}, Topic: fmt.Sprintf("keeper-%x", time.Now().UnixNano()), Partitions: partitions, Replicas: 1, Dev: true}
+	if err := kafkalog.CreateTopic(ctx, cfg); err != nil {
+		t.Fatal(err)
+	}
+	l, err := kafkalog.Open(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// TestWalletOnKafka: shards die and keepers come and go, with Kafka as the journal.
+func TestWalletOnKafka(t *testing.T) {
+	c := newCluster(t, clusterOptions{servers: 2, partitions: 4, log: kafkaLog(t, 4)})
+	c.keepAll()
+	b := c.bank(1, 500)
+	all := b.run(6, func() {
+		c.redis[0].Kill()
+		c.must(c.redis[0].Restart(t.Context()))
+		if err := c.keepers["k-s2"].stop(); err == nil {
+			t.Error("a keeper ended by itself")
+		}
+		c.keep(1, "k-s2")
+		c.eventually("both serve again", func() bool {
+			one, two := c.keepers["k-s1"].Stats(), c.keepers["k-s2"].Stats()
+			return one.State == Serving && one.Rebuilt == 2 && two.State == Serving
+		})
+		time.Sleep(200 * time.Millisecond) // traffic
+	})
+	b.check(t, c.rest(), 500, all)
+}

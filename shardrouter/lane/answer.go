@@ -72,18 +72,14 @@ func (ln *lane) section(s *section, r *luascripts.Reply, now time.Time) (n int) 
 		if n < s.unsure && undecided(o.Status) {
 			lose(&o)
 		}
-		switch {
-		case epoch > sent:
-			lose(&o)
+		if epoch == sent && wait.need <= durable {
 			ln.now.add(&o, m.Sink)
-		case epoch == sent && wait.need <= durable:
-			ln.now.add(&o, m.Sink)
-		default:
-			if later == nil {
-				later = newBulk(sent, now, &ln.ledger)
-			}
-			later.add(&o, wait)
+			continue
 		}
+		if later == nil {
+			later = newBulk(sent, now, &ln.ledger)
+		}
+		later.add(&o, wait)
 	}
 	if later != nil {
 		p.held.hold(later)
