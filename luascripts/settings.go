@@ -21,6 +21,8 @@ func (s *Shard) CheckSettings(ctx context.Context) error {
 	for _, want := range []struct{ name, value, why string }{
 		{"maxmemory-policy", "noeviction", "an evicted account is lost money"},
 		{"hash-max-listpack-entries", "0", "a small hash is scanned from end to end by every act"},
+		{"save", "", "a Redis that comes back with an older state would serve it in its old epoch"},
+		{"appendonly", "no", "a Redis that comes back with an older state would serve it in its old epoch"},
 	} {
 		got, err := s.client.ConfigGet(ctx, want.name).Result()
 		if err != nil {
