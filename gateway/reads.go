@@ -74,18 +74,16 @@ func NewReads(p Projection, partitions int) http.Handler {
 
 // waited makes the read wait for the position that the client has seen.
 func (rd *reads) waited(r *http.Request) *wire.Problem {
-	header := r.Header.Get("Wallet-Min-Position")
-	if header == "" {
-		return nil
-	}
-	at, err := journal.ParsePosition(header)
-	if err != nil || at.Partition >= rd.partitions {
-		return &wire.Problem{Code: "malformed", Field: "Wallet-Min-Position", Detail: "a position is partition.epoch.seq, as Wallet-Position gives it"}
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), minPositionWait)
 	defer cancel()
-	if err := rd.projection.Wait(ctx, at); err != nil {
-		return &wire.Problem{Code: "projection_behind"}
+	for _, header := range r.Header.Values("Wallet-Min-Position") { // the client's, and the gateway's for a look-up
+		at, err := journal.ParsePosition(header)
+		if err != nil || at.Partition >= rd.partitions {
+			return &wire.Problem{Code: "malformed", Field: "Wallet-Min-Position", Detail: "a position is partition.epoch.seq, as Wallet-Position gives it"}
+		}
+		if err := rd.projection.Wait(ctx, at); err != nil {
+			return &wire.Problem{Code: "projection_behind"}
+		}
 	}
 	return nil
 }

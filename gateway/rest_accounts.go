@@ -215,8 +215,8 @@ func (s *Server) patchAccount(w http.ResponseWriter, r *http.Request) *wire.Prob
 			return refusal(w, &o)
 		}
 		a, d, o, p = s.readAccount(r.Context(), w, h)
-		if p != nil {
-			return p
+		if p != nil { // the change is made: no refusal may say that nothing was
+			return &wire.Problem{Code: "outcome_unknown", Detail: "the account is changed, but cannot be read now"}
 		}
 		writeAccount(w, http.StatusOK, o.Position, a, &d)
 		return nil

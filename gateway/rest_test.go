@@ -292,6 +292,8 @@ func TestReservations(t *testing.T) {
 	id = open.body["id"].(string)
 	d.want(d.call("POST", "/v1/reservations/"+id+"/confirm", "c", `{}`), 400, "malformed")
 	d.want(d.call("POST", "/v1/reservations/"+id+"/confirm", "c", `{"to":"carol"}`), 200, "")
+	d.want(d.call("POST", "/v1/reservations/"+id+"/confirm", "c", `{"to":"carol"}`), 200, "")
+	d.want(d.call("POST", "/v1/reservations/"+id+"/confirm", "c", `{}`), 409, "key_reused_with_different_to")
 	d.want(d.call("POST", "/v1/reservations/rs_00000000000000000000000000/confirm", "c", `{}`), 404, "reservation_not_found")
 	d.want(d.call("POST", "/v1/reservations/x/cancel", "", `{}`), 404, "reservation_not_found")
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"net/url"
 
 	"walletd/gateway/tcc"
 	"walletd/gateway/wire"
@@ -29,7 +30,11 @@ func (s *Server) postTransfer(w http.ResponseWriter, r *http.Request) *wire.Prob
 	if f != nil {
 		return faulty(f)
 	}
-	if r.URL.Query().Get("dry_run") == "true" {
+	dry, p := dryRunOf(r)
+	if p != nil {
+		return p
+	}
+	if dry {
 		return s.dryRun(w, r, &t)
 	}
 	q := try(&t)
@@ -48,6 +53,23 @@ func (s *Server) postTransfer(w http.ResponseWriter, r *http.Request) *wire.Prob
 	reply := s.transferReply(&t, &q, &o)
 	writeJSON(w, http.StatusCreated, wire.AppendTransfer(nil, &reply))
 	return nil
+}
+
+// dryRunOf reads the query. Nothing in it is ignored: whoever misspells dry_run must not move money.
+func dryRunOf(r *http.Request) (bool, *wire.Problem) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return false, &wire.Problem{Code: "malformed", Detail: "the query cannot be read"}
+	}
+	for name, values := range q {
+		switch {
+		case name != "dry_run":
+			return false, &wire.Problem{Code: "unknown_field", Field: name}
+		case len(values) != 1 || (values[0] != "true" && values[0] != "false"):
+			return false, &wire.Problem{Code: "malformed", Field: name, Detail: "dry_run is true or false"}
+		}
+	}
+	return q.Get("dry_run") == "true", nil
 }
 
 // transferReply is the shape of a confirmed transfer as it is at its decision: a payee elsewhere has not been credited
@@ -69,6 +91,9 @@ func (s *Server) transferReply(t *wire.Transfer, q *tcc.Try, o *rows.Outcome) wi
 }
 
 func (s *Server) postBatch(w http.ResponseWriter, r *http.Request) *wire.Problem {
+	if r.URL.RawQuery != "" {
+		return &wire.Problem{Code: "malformed", Detail: "a batch takes no query"}
+	}
 	b, p := body(w, r)
 	if p != nil {
 		return p
@@ -121,6 +146,9 @@ func (s *Server) dryRun(w http.ResponseWriter, r *http.Request, t *wire.Transfer
 		s.tcc.Read(st, q.From, false, sink, 1)
 		s.tcc.Read(st, q.To, false, sink, 2)
 	})
+	if o := &outs[0]; o.Status != journal.OK && o.Status != journal.ReservationNotFound {
+		return refusal(w, o)
+	}
 	book := journal.NewBook(0, 1)
 	if k, ok := outs[0].Key(); ok {
 		book.State.SetKey(q.ID, k)
@@ -176,8 +204,12 @@ func (s *Server) findTransfer(w http.ResponseWriter, r *http.Request) *wire.Prob
 // time-out gets the truth, not yesterday's.
 func (s *Server) project(w http.ResponseWriter, r *http.Request, id journal.ID) *wire.Problem {
 	o := s.desk.look(r.Context(), id)
-	if o.Status == journal.OK {
-		r.Header.Set("Wallet-Min-Position", o.Position.String())
+	switch o.Status {
+	case journal.OK:
+		r.Header.Add("Wallet-Min-Position", o.Position.String()) // beside the client's own
+	case journal.ReservationNotFound: // the shard has never heard of it
+	default: // nobody can say now: "not found" would be a lie that moves money twice
+		return refusal(w, &o)
 	}
 	return s.projected(w, r)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/hex"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -96,6 +97,12 @@ func (s *Server) rest(route string, h handler) http.Handler {
 		defer cancel()
 		rec := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		p := s.authenticate(r, route)
+		if p == nil && s.cfg.Token == "" && !unmistakable(r.Host) {
+			p = &wire.Problem{Code: "permission_denied", Detail: "without a token the wallet answers only as localhost or by an IP address, not as " + r.Host}
+		}
+		if p == nil && r.Method != http.MethodGet && r.Method != http.MethodHead && !s.originAllowed(r) {
+			p = &wire.Problem{Code: "permission_denied", Detail: "a page of another origin may not change anything"}
+		}
 		if p == nil {
 			p = h(rec, r.WithContext(ctx))
 		}
@@ -191,14 +198,25 @@ func (s *Server) originAllowed(r *http.Request) bool {
 		return true
 	}
 	_, host, ok := strings.Cut(origin, "://")
-	return ok && strings.EqualFold(host, r.Host)
+	return ok && strings.EqualFold(host, r.Host) && (s.cfg.Token != "" || unmistakable(host))
+}
+
+// unmistakable reports whether a host is no name that somebody else's DNS may point at us: without a token, a page that
+// was rebound to this address would be the gateway's own.
+func unmistakable(host string) bool {
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	name = strings.Trim(name, "[]")
+	return strings.EqualFold(name, "localhost") || net.ParseIP(name) != nil
 }
 
 // Drain refuses new sessions, lets what is under way finish for as long as ctx lasts, and ends the sessions with close
 // code 1012, upon which clients reconnect elsewhere. REST requests are drained by http.Server.Shutdown.
 func (s *Server) Drain(ctx context.Context) {
-	s.draining.Store(true)
 	s.mu.Lock()
+	s.draining.Store(true) // under mu: a session is on the list, or not begun (serveWS)
 	all := make([]*session, 0, len(s.sessions))
 	for ss := range s.sessions {
 		all = append(all, ss)

@@ -101,10 +101,16 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 	ss := &session{s: s, ws: ws, id: id.String(), wake: make(chan struct{}, 1), done: make(chan struct{}),
 		msg: wire.NewMessage(s.cfg.Assets), stage: s.tcc.Stage()}
 	s.mu.Lock()
+	if s.draining.Load() {
+		s.mu.Unlock()
+		ss.code = websocket.CloseServiceRestart
+		ss.sayGoodbye()
+		return
+	}
 	s.sessions[ss] = struct{}{}
+	s.ended.Add(1)
 	s.mu.Unlock()
 	s.cfg.Metrics.wsConnections.Inc()
-	s.ended.Add(1)
 	defer s.ended.Done()
 
 	written := make(chan struct{})

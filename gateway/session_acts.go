@@ -18,6 +18,10 @@ func (ss *session) handle(line []byte, authorized bool) bool {
 	if !ss.connected {
 		return ss.connect(m, authorized)
 	}
+	if ss.s.draining.Load() && m.Command >= wire.CommandTransfer && m.Command <= wire.CommandCancel {
+		ss.fail(m.ID, &wire.Problem{Code: "draining"})
+		return true
+	}
 	switch m.Command {
 	case wire.CommandTransfer:
 		ss.transfer(m.ID, &m.Transfer)

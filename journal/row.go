@@ -42,9 +42,11 @@ func (o Op) String() string {
 // Keyed reports whether the act carries a client's key and freezes its refusals under it.
 func (o Op) Keyed() bool { return o >= OpTransfer && o <= OpConfirm }
 
-// Releases reports whether the act only frees or delivers money: it runs in the train that is allowed to use memory
-// when Redis is full (design section 5).
-func (o Op) Releases() bool { return o >= OpConfirm && o <= OpDeliver }
+// Releases reports whether the act only frees or delivers money, or only looks (a confirm looks and checks first): it
+// runs in the train that is allowed to use memory when Redis is full (design section 5).
+func (o Op) Releases() bool {
+	return o >= OpConfirm && o <= OpDeliver || o == OpRead || o == OpCheck || o == OpLook
+}
 
 // VerdictLocal in a row says that the payee lives in this partition: the act itself looks at it.
 // Any other verdict is the Status that a check of the payee gave (0 or OK: it may be credited).

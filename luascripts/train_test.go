@@ -97,7 +97,7 @@ func TestTrainBounds(t *testing.T) {
 			t.Fatalf("full at %d acts", tr.Acts())
 		}
 	}
-	if tr.Add(check) || tr.Acts() != ActsMax || tr.Releases() {
+	if tr.Add(check) || tr.Acts() != ActsMax || !tr.Releases() {
 		t.Fatalf("%d acts, releases %v", tr.Acts(), tr.Releases())
 	}
 

@@ -56,7 +56,7 @@ func (c *Client) Batch(ctx context.Context, transfers []Transfer) ([]Outcome, er
 	defer cancel()
 	maybe := make([]bool, len(items)) // an earlier attempt may have happened
 	for attempt := 0; ; attempt++ {
-		err := c.batchOnce(ctx, items, open, outcomes)
+		err := c.batchOnce(ctx, items, open, outcomes, maybe)
 		if open = c.stillOpen(open, outcomes, maybe, attempt); err == nil && len(open) == 0 {
 			return outcomes, nil
 		}
@@ -72,8 +72,11 @@ func (c *Client) Batch(ctx context.Context, transfers []Transfer) ([]Outcome, er
 }
 
 // batchOnce sends the open items and notes how each ended.
-func (c *Client) batchOnce(ctx context.Context, items []Transfer, open []int, outcomes []Outcome) error {
+func (c *Client) batchOnce(ctx context.Context, items []Transfer, open []int, outcomes []Outcome, maybe []bool) error {
 	a, err := c.call(ctx, appendBatch(nil, items, open), len(open))
+	for _, i := range open {
+		maybe[i] = maybe[i] || a.maybe // the frame was sent before, and its reply was lost
+	}
 	if err != nil {
 		for _, i := range open {
 			outcomes[i].Err = err

@@ -25,6 +25,8 @@ type Completion struct {
 	Reply  []byte    // of another command: the JSON value of ok
 	Err    error     // *RefusedError, *UnknownError, or why it was never sent
 	At     time.Time // when the reply's frame had been read
+
+	maybe bool // an earlier attempt may have happened: its reply was lost
 }
 
 // Done hears of an end. It runs on the client's own goroutines, and the calls of one client never overlap: it must not
@@ -228,7 +230,7 @@ func (c *Client) match(r *reply, ends []ending, at time.Time) []ending {
 	if r.kind == replyRefused && c.again(s, r.refusal, at) {
 		return ends
 	}
-	end := Completion{Tag: s.tag, Result: r.result, At: at}
+	end := Completion{Tag: s.tag, Result: r.result, At: at, maybe: s.maybe}
 	switch {
 	case r.kind == replyOK:
 		end.Reply = r.raw

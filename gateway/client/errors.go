@@ -126,6 +126,10 @@ func (e *RefusedError) settles() bool {
 	if e.Retryable || e.asksAgain() {
 		return false
 	}
+	// Not stored under the key: an earlier attempt that is still on its way may find what this one missed.
+	if e.Code == "reservation_not_found" || e.Code == "account_not_found" && e.Side == "payer" {
+		return false
+	}
 	info := wire.Lookup(e.Code)
 	return info.Code == e.Code && info.Exit >= exitOfKeyed && info.Exit <= exitOfKeyedLast
 }

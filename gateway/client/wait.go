@@ -14,6 +14,7 @@ type answer struct {
 	result Result
 	reply  []byte
 	err    error
+	maybe  bool // an earlier attempt may have happened
 }
 
 // wait lets one caller wait for one command at a time.
@@ -24,7 +25,7 @@ type wait struct {
 
 func newWait() *wait {
 	w := &wait{ch: make(chan answer, 1)}
-	w.done = func(end *Completion) { w.ch <- answer{end.Result, bytes.Clone(end.Reply), end.Err} }
+	w.done = func(end *Completion) { w.ch <- answer{end.Result, bytes.Clone(end.Reply), end.Err, end.maybe} }
 	return w
 }
 

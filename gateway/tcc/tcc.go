@@ -149,8 +149,32 @@ func (c *Coordinator) checked(st *rows.Stage, o *rows.Outcome) {
 		o.Carry[journal.VerdictAt] = byte(o.Status)
 		st.AddPacked(c.homeOf(o.Carry), o.Carry, o.Owner, o.Tag)
 	default:
-		c.refuse(o, o.Status)
+		c.askKey(st, o)
 	}
+}
+
+// askKey comes where a row cannot go home as it is, because its payee's shard does not answer or its payee is not the
+// reservation's: a key that was seen has its answer all the same, which comes before everything else (semantics
+// section 1). The verdict keeps why there was none.
+func (c *Coordinator) askKey(st *rows.Stage, o *rows.Outcome) {
+	var next journal.Row
+	if _, err := next.Parse(o.Carry); err != nil {
+		c.refuse(o, o.Status)
+		return
+	}
+	next.Verdict = uint8(o.Status)
+	st.AddCheck(c.homeOf(o.Carry), &journal.Row{Op: journal.OpLook, ID: next.ID}, &next, c, o.Owner, o.Tag)
+}
+
+// keyAsked sends a row whose key was seen, for the act has the words; its verdict is one that can neither move nor store.
+func (c *Coordinator) keyAsked(st *rows.Stage, next *journal.Row, o *rows.Outcome) {
+	why := journal.Status(next.Verdict)
+	if _, seen := o.Key(); !seen || o.Status != journal.OK {
+		c.refuse(o, why)
+		return
+	}
+	next.Verdict = uint8(journal.AssetMismatch)
+	st.Add(c.homeOf(o.Carry), next, o.Owner, o.Tag)
 }
 
 // looked completes a confirm with what the reservation says, and checks its payee.
@@ -158,6 +182,10 @@ func (c *Coordinator) looked(st *rows.Stage, o *rows.Outcome) {
 	var next journal.Row
 	if _, err := next.Parse(o.Carry); err != nil {
 		c.refuse(o, journal.Malformed)
+		return
+	}
+	if next.Verdict != 0 { // never of a confirm on its way to its reservation
+		c.keyAsked(st, &next, o)
 		return
 	}
 	if o.Status != journal.OK {
@@ -175,7 +203,9 @@ func (c *Coordinator) looked(st *rows.Stage, o *rows.Outcome) {
 		next.To = res.To
 	}
 	if next.To.IsZero() || (!res.To.IsZero() && next.To != res.To) {
-		c.refuse(o, journal.ConditionFailed)
+		why := *o
+		why.Status = journal.ConditionFailed
+		c.askKey(st, &why) // a key that was seen comes first, here too
 		return
 	}
 	amount := next.Amount

@@ -295,7 +295,7 @@ func TestFullRedis(t *testing.T) {
 	w.stage.Add(3, &journal.Row{Op: journal.OpRead, Account: account(3, "x")}, s, 4)
 	w.lanes.Submit(w.stage)
 	outs := s.wait(t, 4)
-	for tag, want := range map[uint64]journal.Status{1: journal.Overloaded, 2: journal.Cancelled, 3: journal.DeliveryGap, 4: journal.Overloaded} {
+	for tag, want := range map[uint64]journal.Status{1: journal.Overloaded, 2: journal.Cancelled, 3: journal.DeliveryGap, 4: journal.AccountNotFound} {
 		if outs[tag].Status != want {
 			t.Errorf("row %d: %v, want %v", tag, outs[tag].Status, want)
 		}
