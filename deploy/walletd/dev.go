@@ -72,6 +72,9 @@ func (a *app) dev(ctx context.Context, o devOptions) (err error) {
 	if err := o.check(); err != nil {
 		return err
 	}
+	if a.token == "" && !(loopback(o.http) && loopback(o.admin)) {
+		return exit(exitUsage, "without a token everyone who reaches %s could move money: stay on 127.0.0.1, or set WALLETD_TOKEN", o.http)
+	}
 	if o.fresh {
 		if err := fresh(o.data); err != nil {
 			return err
