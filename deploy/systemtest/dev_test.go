@@ -2,6 +2,7 @@ package systemtest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -121,8 +122,14 @@ func (d *dev) killAll() {
 // stop is Ctrl-C: it must end well and leave nothing behind.
 func (d *dev) stop() {
 	d.t.Helper()
+	begin := time.Now()
 	if code := d.proc.interrupt(); code != 0 {
 		d.t.Errorf("Ctrl-C ended walletd with code %d", code)
+	}
+	took := time.Since(begin).Round(time.Millisecond)
+	d.t.Logf("walletd dev has stopped after %v", took)
+	if took > stopSoon {
+		d.t.Errorf("Ctrl-C took %v", took)
 	}
 	noneLeft(d.t, d.data)
 }
@@ -145,7 +152,7 @@ func redisPID(addr string) (int, error) {
 	b, err := io.ReadAll(conn)
 	m := processID.FindSubmatch(b)
 	if m == nil {
-		return 0, fmt.Errorf("%s does not say its process_id (%v)", addr, err)
+		return 0, errors.Join(fmt.Errorf("%s does not say its process_id", addr), err)
 	}
 	return strconv.Atoi(string(m[1]))
 }

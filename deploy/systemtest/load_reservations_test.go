@@ -23,10 +23,11 @@ func (k *worker) reservation() {
 	}
 	k.ledger.add(r)
 	k.do(r)
-	switch {
-	case r.outcome == refused:
+	switch r.outcome {
+	case acknowledged:
+	case refused:
 		return
-	case r.outcome == unknown: // what a client does that got no answer
+	case unknown: // what a client does that got no answer
 		k.follow(&request{act: actCancelKey, key: r.key, from: r.from})
 		return
 	}

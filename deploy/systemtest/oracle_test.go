@@ -213,7 +213,7 @@ func (a *audit) holdsCancel(r *request, had []decided) {
 	res, reserved := a.reservation(id)
 	switch {
 	case reserved && (res.Status == journal.Cancelled || res.Status == journal.Expired):
-	case !reserved && r.act == actCancelKey && len(had) == 1 && !(had[0].status.Accepted() && had[0].op != journal.OpCancel):
+	case !reserved && r.act == actCancelKey && len(had) == 1 && (!had[0].status.Accepted() || had[0].op == journal.OpCancel):
 	case !reserved && r.act == actCancelKey && len(had) == 0:
 		a.fault("%v: no tombstone is in the journal", r)
 	default:

@@ -122,7 +122,7 @@ func (c *cluster) confirmsAndCancels(l *ledger, from, to string) {
 			c.t.Errorf("%v was answered %v", r, errs[n])
 		}
 	}
-	if !(confirms == 1 && cancels == 0) && !(confirms == 0 && cancels == crowd/2) {
+	if won := confirms == 1 && cancels == 0 || confirms == 0 && cancels == crowd/2; !won {
 		c.t.Errorf("%d confirms and %d cancels of one reservation were acknowledged", confirms, cancels)
 	}
 }

@@ -13,6 +13,7 @@ import (
 const (
 	upLimit      = 60 * time.Second // a process, until it serves
 	stopLimit    = 30 * time.Second // a process, from Ctrl-C until it is gone
+	stopSoon     = 4 * time.Second  // a healthy wallet, from Ctrl-C until it is gone
 	recoverLimit = 90 * time.Second // everything, after a fault (P17)
 	drainLimit   = 60 * time.Second // channels and reservations, once the load is over (P7)
 	answerLimit  = 30 * time.Second // one request of the harness itself

@@ -206,7 +206,8 @@ func proxyTo(target *url.URL) http.Handler {
 // door is a listener with its server.
 type door struct {
 	*http.Server
-	on net.Listener
+	on    net.Listener
+	fresh *freshConns
 }
 
 func (d door) serve() error {
@@ -218,22 +219,24 @@ func (d door) serve() error {
 
 // doors are the process's listeners: the gateway's, or the projector's for gateways elsewhere; and the operators'.
 func (n *node) doors(r roles) []door {
-	server := func(h http.Handler) *http.Server {
-		return &http.Server{
+	open := func(h http.Handler, on net.Listener) door {
+		fresh := new(freshConns)
+		return door{&http.Server{
 			Handler:           h,
+			ConnState:         fresh.watch,
 			ReadHeaderTimeout: 10 * time.Second, // a client that trickles its headers holds a connection (semantics 1, row 0)
 			ReadTimeout:       30 * time.Second, // and its body
 			IdleTimeout:       2 * time.Minute,
 			MaxHeaderBytes:    64 << 10,
 			ErrorLog:          slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug),
-		}
+		}, on, fresh}
 	}
-	doors := []door{{server(n.adminHandler()), n.admin}}
+	doors := []door{open(n.adminHandler(), n.admin)}
 	switch {
 	case r.gateway:
-		doors = append(doors, door{server(n.gateway), gateway.Listen(n.public)})
+		doors = append(doors, open(n.gateway, gateway.Listen(n.public)))
 	case r.projector:
-		doors = append(doors, door{server(n.tokenOnly(n.reads())), n.public})
+		doors = append(doors, open(n.tokenOnly(n.reads()), n.public))
 	}
 	return doors
 }
@@ -250,6 +253,7 @@ func (n *node) stopDoors(doors []door) {
 		n.gateway.Drain(ctx)
 	}
 	for i := len(doors) - 1; i >= 0; i-- {
+		doors[i].fresh.close()
 		if err := doors[i].Shutdown(ctx); err != nil {
 			_ = doors[i].Close() // whoever is still there has had its time
 		}
