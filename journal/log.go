@@ -20,6 +20,7 @@ type Log interface {
 	// Append makes the records durable in one request and answers the offset of each, in order of records; at most one
 	// record a partition. On an error every offset that is not ≥ 0 is unresolved: ErrNotAppended = certainly not there;
 	// any other error = unknown: it may be there now, or appear later. The caller re-reads before anything else.
+	// The records' bytes are the caller's again when Append returns.
 	Append(ctx context.Context, records []Record) ([]int64, error)
 
 	// Read calls fn for every record of the partition from offset on, up to the end at the time of the call, and answers

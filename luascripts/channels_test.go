@@ -126,7 +126,7 @@ func (c *carrier) relay() {
 			f := journal.Frame{Kind: journal.FrameEvents, Partition: h.Partition, Epoch: h.Epoch, FirstSeq: h.FirstSeq, Count: h.Count, Payload: h.Append(nil)}
 			return f.EachEvent(func(e *journal.Event) error { return c.books[h.Partition].Apply(e, c) })
 		}))
-		must(c.t, c.s.Trim(c.t.Context(), e.ID))
+		must(c.t, c.s.Trim(c.t.Context(), 1<<32-1, e.ID))
 	}
 }
 

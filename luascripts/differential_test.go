@@ -84,7 +84,7 @@ type differential struct {
 
 func newDifferential(t *testing.T, s *Shard, seed uint64) *differential {
 	d := &differential{world: newWorld(seed, 3), t: t, s: s, seen: map[string]int{}, sums: map[journal.Asset]int64{}, fold: map[int]*journal.Book{}}
-	must(t, s.Wipe(t.Context()))
+	must(t, s.Wipe(t.Context(), 1<<32-1))
 	var books []*journal.Book
 	for p, b := range d.books {
 		d.fold[p] = journal.NewBook(p, d.partitions)

@@ -54,11 +54,11 @@ func TestLoadDumpWipe(t *testing.T) {
 	if want := (Part{Partition: 2, Epoch: 3, Seq: 1002, TimeMS: farFuture + 2}); parts[2] != want || len(parts) != 3 {
 		t.Errorf("parts are %v", parts)
 	}
-	must(t, s.Wipe(ctx))
+	must(t, s.Wipe(ctx, 1<<32-1))
 	if n := s.client.DBSize(ctx).Val(); n != 0 {
 		t.Errorf("%d keys are left after a wipe", n)
 	}
-	must(t, s.Wipe(ctx)) // of nothing
+	must(t, s.Wipe(ctx, 1<<32-1)) // of nothing
 }
 
 // A half-loaded partition never serves, and a keeper that was overtaken while it loaded writes nothing more.
@@ -79,7 +79,7 @@ func TestLoadIsFenced(t *testing.T) {
 	// A new keeper comes, in epoch 2, and loads what it knows.
 	fresh := journal.NewBook(0, 1)
 	fresh.Epoch, fresh.Seq = 2, 5000
-	must(t, s.Wipe(ctx))
+	must(t, s.Wipe(ctx, 1<<32-1))
 	must(t, s.Load(ctx, fresh))
 
 	// The old one goes on, and begins anew.
@@ -194,12 +194,12 @@ func TestOutbox(t *testing.T) {
 	if got := fmt.Sprint(ids(0, 10), ids(2, 10), ids(1, 2), ids(4, 10)); got != "[1 2 3 4] [3 4] [2 3] []" {
 		t.Errorf("read %s", got)
 	}
-	must(t, b.s.Trim(ctx, 2))
-	must(t, b.s.Trim(ctx, 1))
+	must(t, b.s.Trim(ctx, 1<<32-1, 2))
+	must(t, b.s.Trim(ctx, 1<<32-1, 1))
 	if got := fmt.Sprint(ids(0, 10)); got != "[3 4]" {
 		t.Errorf("behind a trim: %s", got)
 	}
-	must(t, b.s.Trim(ctx, 4))
+	must(t, b.s.Trim(ctx, 1<<32-1, 4))
 	b.read(`open E -> opened`)
 	if got := fmt.Sprint(ids(0, 10)); got != "[5]" {
 		t.Errorf("ids do not go on behind a trim of everything: %s", got)

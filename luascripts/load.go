@@ -25,7 +25,11 @@ const (
 // their Books' epochs, when everything else is there; after an error they do not serve and Load may be repeated.
 // The Books' States must be journal.Memory. ErrOvertaken: see there.
 func (s *Shard) Load(ctx context.Context, books ...*journal.Book) error {
-	l := loader{Shard: s, token: rand.Text()}
+	highest := uint32(0)
+	for _, b := range books {
+		highest = max(highest, b.Epoch)
+	}
+	l := loader{Shard: s, token: string(binary.BigEndian.AppendUint32(nil, highest)) + rand.Text()}
 	begin, end := []any{l.token}, []any{l.token}
 	for _, b := range books {
 		name := partitionField(b.Partition)
@@ -61,7 +65,10 @@ type loader struct {
 	pipe  redis.Pipeliner
 }
 
-func (l *loader) check(answer int, err error) error {
+func (l *loader) check(answer int, err error) error { return overtaken(answer, err) }
+
+// overtaken is what a script that answers 1 or 0 says.
+func overtaken(answer int, err error) error {
 	if err == nil && answer != 1 {
 		return ErrOvertaken
 	}
@@ -171,14 +178,12 @@ func (l *loader) flush(ctx context.Context) error {
 }
 
 // Wipe removes everything that walletd keeps in the shard, in one step, the outbox and its counter included: no partition
-// serves, whoever reads the outbox begins at 0 again, and whoever was loading the shard has lost it.
-func (s *Shard) Wipe(ctx context.Context) error {
-	keys, err := s.sliceKeys(ctx)
-	if err != nil {
-		return s.fault("wipe", err)
-	}
-	keys = append(keys, accountsKey, detailsKey, reservationsKey, deliveredKey, partsKey, outboxKey)
-	return s.fault("wipe", s.client.Unlink(ctx, keys...).Err())
+// serves, whoever reads the outbox begins at 0 again, and whoever was loading the shard has lost it. ErrOvertaken: the shard
+// is served or loaded in a higher epoch than this one; nothing was removed.
+func (s *Shard) Wipe(ctx context.Context, epoch uint32) error {
+	keys := []string{partsKey, accountsKey, detailsKey, reservationsKey, deliveredKey, outboxKey}
+	answer, err := s.client.Eval(ctx, wipeScript.text, keys, binary.BigEndian.AppendUint32(nil, epoch), keysPattern).Int()
+	return s.fault("wipe", overtaken(answer, err))
 }
 
 // sliceKeys names the keys hashes that are there.

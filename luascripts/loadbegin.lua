@@ -1,9 +1,11 @@
 -- loadbegin: the partitions stop serving, and whoever else was loading the shard has lost it.
 -- KEYS: parts
--- ARGV[1]: the loader's token; ARGV[2…]: partition u16, epoch u32
--- answers 1; 0 when a partition is in a higher epoch here
+-- ARGV[1]: the loader's token, which begins with its epoch u32; ARGV[2…]: partition u16, epoch u32
+-- answers 1; 0 when a partition, or who loads the shard, is of a higher epoch
 
 -- Decide.
+local loader = redis.call('HGET', KEYS[1], 'loader')
+if loader and struct.unpack('>I4', loader) > struct.unpack('>I4', ARGV[1]) then return 0 end
 for i = 2, #ARGV do
   local name, epoch = struct.unpack('>c2I4', ARGV[i])
   local part = redis.call('HGET', KEYS[1], name)

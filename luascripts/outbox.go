@@ -100,7 +100,9 @@ func parseEntry(m redis.XMessage) (OutboxEntry, error) {
 
 func entryID(n uint64) string { return strconv.FormatUint(n, 10) + "-0" }
 
-// Trim drops the entries up to and including the id: the journal has them.
-func (s *Shard) Trim(ctx context.Context, upTo uint64) error {
-	return s.fault("trim the outbox of", s.client.XTrimMinID(ctx, outboxKey, entryID(upTo+1)).Err())
+// Trim drops the entries up to and including the id: the journal has them. ErrOvertaken: the shard is served in a higher epoch
+// than this one, with an outbox that may count from 1 again; nothing was dropped.
+func (s *Shard) Trim(ctx context.Context, epoch uint32, upTo uint64) error {
+	answer, err := s.client.Eval(ctx, trimScript.text, []string{partsKey, outboxKey}, binary.BigEndian.AppendUint32(nil, epoch), entryID(upTo+1)).Int()
+	return s.fault("trim the outbox of", overtaken(answer, err))
 }

@@ -162,6 +162,8 @@ var (
 	loadScript      = newScript(assemble("#!lua", "load.lua"))
 	loadBeginScript = newScript(assemble("#!lua flags=allow-oom", "loadbegin.lua"))
 	loadEndScript   = newScript(assemble("#!lua flags=allow-oom", "loadend.lua"))
+	wipeScript      = newScript(assemble("#!lua flags=allow-oom", "wipe.lua"))
+	trimScript      = newScript(assemble("#!lua flags=allow-oom", "trim.lua"))
 )
 
 // Run sends the train and answers its outcomes, which share memory with it. ctx bounds the wait.

@@ -204,7 +204,11 @@ func (c *Config) validate(r roles) error {
 		miss(a.Code == "" || a.Exponent < 0 || a.Exponent > 18, "assets[%d] needs a code and an exponent of 0 to 18", i)
 	}
 	miss(r.gateway && !r.projector && c.ProjectorURL == "", "projector_url is empty: a gateway without a projector of its own asks one (projector_url: http://host:8082)")
-	miss(!c.Dev && c.Token == "" && !loopback(c.HTTP) && r.gateway, "token is empty and http (%s) is not loopback: everyone could move money; set token, or dev: true", c.HTTP)
+	if !c.Dev && c.Token == "" && !r.init {
+		miss(r.gateway && !loopback(c.HTTP), "token is empty and http (%s) is not loopback: everyone could move money; set token, or dev: true", c.HTTP)
+		miss(!loopback(c.Admin), "token is empty and admin (%s) is not loopback: everyone could see the books; set token, or dev: true", c.Admin)
+		miss(r.projector && !r.gateway && !loopback(c.ReadsHTTP), "token is empty and reads_http (%s) is not loopback: everyone could read statements; set token, or dev: true", c.ReadsHTTP)
+	}
 	return errors.Join(errs...)
 }
 

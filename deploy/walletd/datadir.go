@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"walletd/journal"
+	"walletd/journal/filelog"
 )
 
 // dataDir is what `walletd dev` keeps on disk:
@@ -122,6 +123,12 @@ func fresh(path string) error {
 			return exit(exitUsage, "--fresh: %s holds %s, which is not walletd's; name another --data, or remove it yourself", path, e.Name())
 		}
 	}
+	// A wallet that runs there holds its journal's lock. It keeps it until all is gone.
+	lock, err := filelog.Lock(filepath.Join(path, "journal"))
+	if err != nil {
+		return exit(exitFailed, "--fresh: %w; stop that process, or use another --data", err)
+	}
+	defer lock.Close()
 	for name := range ours {
 		if err := os.RemoveAll(filepath.Join(path, name)); err != nil {
 			return fmt.Errorf("--fresh: %w", err)

@@ -75,6 +75,13 @@ func (a *app) dev(ctx context.Context, o devOptions) (err error) {
 	if a.token == "" && !(loopback(o.http) && loopback(o.admin)) {
 		return exit(exitUsage, "without a token everyone who reaches %s could move money: stay on 127.0.0.1, or set WALLETD_TOKEN", o.http)
 	}
+	// The addresses come before everything that costs time: a port in use is the commonest mistake.
+	public, admin, err := listen(o.http, o.admin)
+	if err != nil {
+		return err
+	}
+	defer public.Close()
+	defer admin.Close()
 	if o.fresh {
 		if err := fresh(o.data); err != nil {
 			return err
@@ -84,14 +91,6 @@ func (a *app) dev(ctx context.Context, o devOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	// The addresses come before everything that costs time: a port in use is the commonest mistake.
-	public, admin, err := listen(o.http, o.admin)
-	if err != nil {
-		return err
-	}
-	defer public.Close()
-	defer admin.Close()
-
 	logger := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: logLevel()}))
 	// The journal is opened before the shards: it holds the lock of the directory.
 	log, closeLog, err := a.devJournal(ctx, dir, logger)

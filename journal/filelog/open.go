@@ -3,6 +3,7 @@ package filelog
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"time"
@@ -30,6 +31,19 @@ func Open(cfg Config) (*Log, error) {
 	go l.prepareSegments()
 	go l.run()
 	return l, nil
+}
+
+// Lock keeps every process from opening the journal in dir until the Closer is closed. It answers at once where there is no such
+// directory. Errors: ErrLocked.
+func Lock(dir string) (io.Closer, error) {
+	lock, err := osFS{}.Lock(join(dir, lockFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return io.NopCloser(nil), nil
+	case err != nil:
+		return nil, fmt.Errorf("filelog: journal %s: %w", dir, err)
+	}
+	return lock, nil
 }
 
 func open(cfg Config) (*Log, error) {
@@ -62,7 +76,7 @@ func open(cfg Config) (*Log, error) {
 			"file", l.segmentPath(ld.seg), "offset", ld.pos, "reason", ld.why)
 	}
 	l.next = l.offsets()
-	if err := l.resume(ld, end != nil, torn); err != nil {
+	if err := l.resume(ld, end != nil, torn, durable); err != nil {
 		return nil, errors.Join(err, l.closeFiles())
 	}
 	return l, nil
@@ -95,7 +109,7 @@ func settlePartitions(cfg Config) (int, error) {
 }
 
 // resume makes the last segment ready for writing behind its last record; clean = an end mark stands there.
-func (l *Log) resume(ld *loader, clean, torn bool) (err error) {
+func (l *Log) resume(ld *loader, clean, torn bool, durable location) (err error) {
 	if l.mark, err = openDurable(l.fs, l.dir); err != nil {
 		return err
 	}
@@ -126,11 +140,37 @@ func (l *Log) resume(ld *loader, clean, torn bool) (err error) {
 			l.mustRoll = true
 		}
 	}
-	// A process that was killed left records that no fdatasync has seen; from here on they count.
+	// A process that was killed left records that no fdatasync has seen; from here on they count. One that met a failed
+	// fdatasync left pages that are not on disk and that no later fdatasync writes: only what is written again is.
+	if !clean {
+		if err := l.writeAgain(durable); err != nil {
+			return fmt.Errorf("write the end of %s again: %w", name, err)
+		}
+	}
 	if err := errors.Join(l.file.Datasync(), l.fs.SyncDir(l.dir)); err != nil {
 		return fmt.Errorf("sync %s: %w", name, err)
 	}
 	l.cleanEnd = clean
 	l.markDurable()
+	return nil
+}
+
+// writeAgain writes what the last segment holds, from where it is known to be durable, over itself.
+func (l *Log) writeAgain(durable location) error {
+	at := int64(0)
+	if durable.segment() == l.number {
+		at = durable.pos()
+	}
+	buf := make([]byte, 1<<20)
+	for at < l.pos {
+		n, err := l.file.ReadAt(buf[:min(int64(len(buf)), l.pos-at)], at)
+		if n == 0 {
+			return err
+		}
+		if _, err := l.file.WriteAt(buf[:n], at); err != nil {
+			return err
+		}
+		at += int64(n)
+	}
 	return nil
 }

@@ -68,8 +68,15 @@ type reading struct {
 	s            *source
 	cursor       journal.Cursor
 	reservations *reservations
-	partial      bool // it did not begin at the start: reservations may be missing
-	legs         []destined
+	partial      bool       // it did not begin at the start: reservations may be missing
+	legs         []destined // of the frame
+	unknown      []place    // of the frame: confirms whose leg cannot be told, since their reservation is older than the start
+}
+
+// place is where a leg goes, and the seq that decided it.
+type place struct {
+	dest int
+	seq  uint64
 }
 
 // read passes over the source's log from a cursor on, until no channel of it can take more or the end.
@@ -87,7 +94,7 @@ func (r *reading) record(offset int64, record []byte) error {
 	if err != nil || verdict != journal.Accepted || frame.Kind != journal.FrameEvents {
 		return err
 	}
-	r.legs = r.legs[:0]
+	r.legs, r.unknown = r.legs[:0], r.unknown[:0]
 	if err := frame.EachEvent(r.event); err != nil {
 		return err
 	}
@@ -101,7 +108,10 @@ func (r *reading) event(e *journal.Event) error {
 	}
 	l, ok, err := r.reservations.follow(e, &row)
 	switch {
-	case errors.Is(err, errUnknownReservation) && r.partial && !r.wanted(e, &row):
+	case errors.Is(err, errUnknownReservation) && r.partial:
+		if row.Verdict != journal.VerdictLocal {
+			r.unknown = append(r.unknown, place{row.To.Partition(r.c.partitions), e.Seq})
+		}
 		return nil
 	case err != nil:
 		return fmt.Errorf("event %v: %w", e.Position, err)
@@ -111,27 +121,27 @@ func (r *reading) event(e *journal.Event) error {
 	return nil
 }
 
-// wanted reports whether a confirm decides a leg that a channel lacks.
-func (r *reading) wanted(e *journal.Event, row *journal.Row) bool {
-	if row.Verdict == journal.VerdictLocal {
-		return false
-	}
-	r.c.mu.Lock()
-	defer r.c.mu.Unlock()
-	ch := r.s.dest[row.To.Partition(r.c.partitions)]
-	return ch != nil && !ch.live && e.Seq > ch.have
-}
+// lacks reports whether a channel is to get the legs of a frame that begins with the seq first: it has not got all, and did
+// not stop in an earlier frame.
+func (ch *channel) lacks(first uint64) bool { return !ch.live && ch.known && ch.have+1 >= first }
 
-// hand gives the channels that fell behind what a frame had for them. It answers errEnough when none can take more.
+// hand gives the channels that fell behind what a frame had for them. It answers errEnough when none can take more, and
+// errUnknownReservation when one lacks a leg that cannot be told. Which channels lack what is looked at only here, under one
+// lock: it changes while the frame is read.
 func (r *reading) hand(first uint64) error {
 	c, s, last := r.c, r.s, r.cursor.Seq
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, u := range r.unknown {
+		if ch := s.dest[u.dest]; ch != nil && ch.lacks(first) && u.seq > ch.have {
+			return errUnknownReservation
+		}
+	}
 	s.points.add(r.cursor)
 	more := false
 	for _, ch := range s.dest {
-		if ch == nil || ch.live || !ch.known || ch.have+1 < first {
-			continue // it has all, or stopped in an earlier frame
+		if ch == nil || !ch.lacks(first) {
+			continue
 		}
 		c.changing(ch, func() {
 			if last > ch.have {

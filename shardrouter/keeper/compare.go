@@ -24,6 +24,7 @@ type verdict struct {
 	adopt bool   // the shard goes on as it is
 	why   string // if not: why it is rebuilt
 	parts map[int]luascripts.Part
+	never uint32 // an epoch above ours that the shard is in, and that never started
 }
 
 func rebuild(format string, args ...any) verdict { return verdict{why: fmt.Sprintf(format, args...)} }
@@ -42,20 +43,14 @@ func compare(ctx context.Context, shard *luascripts.Shard, log journal.Log, epoc
 	if err != nil {
 		return verdict{}, err
 	}
+	if v, err := neverStarted(ctx, log, epoch, own, parts); err != nil || v.never > 0 {
+		return v, err
+	}
 	for p, f := range own {
 		part, ok := parts[p]
 		switch {
 		case !ok:
 			return rebuild("partition %d is not there", p), nil
-		case part.Epoch > epoch: // its owner may have come after us; then it is in the log
-			highest, err := f.highest(ctx, log)
-			if err == nil && highest > epoch {
-				err = fmt.Errorf("%w: epoch %d has started", errDeposed, highest)
-			}
-			if err != nil {
-				return verdict{}, err
-			}
-			return rebuild("partition %d is of epoch %d, which never started", p, part.Epoch), nil
 		case part.Epoch < f.wrote:
 			return rebuild("partition %d is of epoch %d, the log was written by %d", p, part.Epoch, f.wrote), nil
 		case part.Seq < f.book.Seq:
@@ -82,6 +77,27 @@ func compare(ctx context.Context, shard *luascripts.Shard, log journal.Log, epoc
 		}
 	}
 	return verdict{adopt: true, parts: parts}, nil
+}
+
+// neverStarted finds the highest epoch above ours that a partition is in. Its owner may have come after us; then it is in the
+// log, and we are deposed.
+func neverStarted(ctx context.Context, log journal.Log, epoch uint32, own map[int]*folded, parts map[int]luascripts.Part) (v verdict, err error) {
+	for p, f := range own {
+		part := parts[p]
+		if part.Epoch <= max(epoch, v.never) {
+			continue
+		}
+		highest, err := f.highest(ctx, log)
+		if err == nil && highest > epoch {
+			err = fmt.Errorf("%w: epoch %d has started", errDeposed, highest)
+		}
+		if err != nil {
+			return verdict{}, err
+		}
+		v = rebuild("partition %d is of epoch %d, which never started", p, part.Epoch)
+		v.never = part.Epoch
+	}
+	return v, nil
 }
 
 // highest is the highest epoch that has started in the log by now.

@@ -101,14 +101,18 @@ func (r *reign) trySettle(ctx context.Context) error {
 	if v.adopt {
 		return r.fence(ctx, v.parts)
 	}
-	return r.rebuild(ctx, v.why)
+	return r.rebuild(ctx, v.why, max(r.epoch, v.never))
 }
 
-// rebuild empties the shard and loads what the log says.
-func (r *reign) rebuild(ctx context.Context, why string) error {
+// rebuild empties the shard, unless it is in a higher epoch than upTo, and loads what the log says.
+func (r *reign) rebuild(ctx context.Context, why string, upTo uint32) error {
 	r.cfg.Log.Info("shard is rebuilt", "epoch", r.epoch, "reason", why) // every restart of a shard without persistence
 	r.tell(Progress{State: Rebuilding, Epoch: r.epoch, Reason: why})
-	if err := r.shard.Wipe(ctx); err != nil {
+	err := r.shard.Wipe(ctx, upTo)
+	if errors.Is(err, luascripts.ErrOvertaken) {
+		return fmt.Errorf("%w: %w", errDeposed, err)
+	}
+	if err != nil {
 		return err
 	}
 	books := make([]*journal.Book, 0, len(r.own))
@@ -117,7 +121,7 @@ func (r *reign) rebuild(ctx context.Context, why string) error {
 		b.Epoch = r.epoch
 		books = append(books, &b)
 	}
-	err := r.shard.Load(ctx, books...)
+	err = r.shard.Load(ctx, books...)
 	if errors.Is(err, luascripts.ErrOvertaken) {
 		return fmt.Errorf("%w: %w", errDeposed, err)
 	}

@@ -56,7 +56,7 @@ func (o *outboxOf) Next(ctx context.Context) (batch relay.Batch, err error) {
 
 // Trim implements relay.Outbox. What is not trimmed now is trimmed with what comes later.
 func (o *outboxOf) Trim(ctx context.Context, upTo uint64) error {
-	if err := o.shard.Trim(ctx, upTo); err != nil {
+	if err := o.shard.Trim(ctx, o.epoch, upTo); err != nil {
 		o.cfg.Log.Debug("outbox not trimmed", "error", err)
 	}
 	return nil

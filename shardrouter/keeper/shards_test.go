@@ -72,15 +72,15 @@ func TestShardWithAnotherHistoryIsRebuilt(t *testing.T) {
 		adopted uint64
 	}{
 		{"as it was", func(*cluster, *luascripts.Shard) {}, 1},
-		{"empty", func(c *cluster, s *luascripts.Shard) { c.must(s.Wipe(c.Context())) }, 0},
+		{"empty", func(c *cluster, s *luascripts.Shard) { c.must(s.Wipe(c.Context(), 1<<32-1)) }, 0},
 		{"behind", func(c *cluster, s *luascripts.Shard) {
-			c.must(s.Wipe(c.Context()))
+			c.must(s.Wipe(c.Context(), 1<<32-1))
 			c.must(s.Load(c.Context(), c.older(0), c.older(1)))
 		}, 0},
 		{"ahead without an outbox", func(c *cluster, s *luascripts.Shard) {
 			b := c.fold()
 			b.book[0].Seq += 5
-			c.must(s.Wipe(c.Context()))
+			c.must(s.Wipe(c.Context(), 1<<32-1))
 			c.must(s.Load(c.Context(), b.book[0], b.book[1]))
 		}, 0},
 		{"of an epoch that never started", func(c *cluster, s *luascripts.Shard) {
@@ -88,7 +88,7 @@ func TestShardWithAnotherHistoryIsRebuilt(t *testing.T) {
 			for _, book := range b.book {
 				book.Epoch = 1000
 			}
-			c.must(s.Wipe(c.Context()))
+			c.must(s.Wipe(c.Context(), 1<<32-1))
 			c.must(s.Load(c.Context(), b.book...))
 		}, 0},
 		{"of an epoch before the log's last events", func(c *cluster, s *luascripts.Shard) {
@@ -96,7 +96,7 @@ func TestShardWithAnotherHistoryIsRebuilt(t *testing.T) {
 			for _, book := range b.book {
 				book.Epoch = 0
 			}
-			c.must(s.Wipe(c.Context()))
+			c.must(s.Wipe(c.Context(), 1<<32-1))
 			c.must(s.Load(c.Context(), b.book...))
 		}, 0},
 		{"other events in the outbox", func(c *cluster, s *luascripts.Shard) {
@@ -111,7 +111,7 @@ func TestShardWithAnotherHistoryIsRebuilt(t *testing.T) {
 		}, 0},
 		{"a partition gone", func(c *cluster, s *luascripts.Shard) {
 			b := c.fold()
-			c.must(s.Wipe(c.Context()))
+			c.must(s.Wipe(c.Context(), 1<<32-1))
 			c.must(s.Load(c.Context(), b.book[1]))
 		}, 0},
 	} {
@@ -148,7 +148,7 @@ func (c *cluster) openStrangers(s *luascripts.Shard, books ...*journal.Book) {
 		t.Section(p, book.Epoch)
 		t.Add((&journal.Row{Op: journal.OpOpen, Account: c.account(p, "stranger"), Text: []byte(`{}`)}).Append(nil))
 	}
-	c.must(s.Wipe(c.Context()))
+	c.must(s.Wipe(c.Context(), 1<<32-1))
 	c.must(s.Load(c.Context(), books...))
 	_, err := s.Run(c.Context(), &t)
 	c.must(err)

@@ -205,7 +205,7 @@ func TestPartitionThatDoesNotServe(t *testing.T) {
 	}{
 		{"another epoch", func(w *world) { w.load(0, 2) }, func(w *world) { w.republish(0, 2, "") }},
 		{"came back empty", func(w *world) {
-			if err := w.shards[0].Wipe(w.Context()); err != nil {
+			if err := w.shards[0].Wipe(w.Context(), 1<<32-1); err != nil {
 				w.Fatal(err)
 			}
 		}, func(w *world) { w.load(0, 2); w.republish(0, 2, "") }},
