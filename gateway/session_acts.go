@@ -187,8 +187,11 @@ func (ss *session) Settle(outcomes []rows.Outcome) {
 	for i := range outcomes {
 		o := &outcomes[i]
 		ss.s.cfg.Metrics.settled(o.Status)
-		tag := uint32(o.Tag)
+		tag, start := uint32(o.Tag), len(ss.out)
 		ss.settle(&ss.slots[tag], o)
+		if o.Replayed && len(ss.out) > start && ss.slots[tag].batch == nil {
+			ss.out = append(wire.MarkReplayed(ss.out[:len(ss.out)-1]), '\n')
+		}
 		ss.slots[tag] = slot{}
 		ss.free = append(ss.free, tag)
 		ss.used--

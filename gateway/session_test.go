@@ -119,6 +119,13 @@ func TestSessionMovesMoney(t *testing.T) {
 	l.send(transferMessage(1000, "k0", "alice", "bob", 2), transferMessage(1001, "poor", "alice", "bob", 1_000_000))
 	l.wantError("key_reused_with_different_amount")
 	l.wantError("insufficient_funds")
+	l.send(transferMessage(1002, "k0", "alice", "bob", 1), transferMessage(1003, "poor", "alice", "bob", 1_000_000))
+	if r := l.next(); r["ok"].(map[string]any)["replayed"] != true {
+		t.Errorf("a repeat answered %v", r)
+	}
+	if r := l.next(); r["error"].(map[string]any)["replayed"] != true {
+		t.Errorf("the repeat of a refusal answered %v", r)
+	}
 	l.send(`{"id":2000,"balance":{"account":"alice"}}`)
 	if b := l.next()["ok"].(map[string]any); b["available"] != 9900.0 || b["account"] != "alice" {
 		t.Errorf("balance answered %v", b)

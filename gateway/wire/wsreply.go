@@ -136,3 +136,9 @@ func AppendPush(dst []byte, channel string, version uint64, e *Event) []byte {
 	dst = appendPosition(dst, `,"position":`, e.Position)
 	return append(appendTime(dst, `,"created_at":`, e.CreatedMS), "}}}"...)
 }
+
+// MarkReplayed marks the reply that dst ends with, {"id":…,"ok":{…}} or {"id":…,"error":{…}}, as the first outcome of its
+// key, again (semantics section 1, row 5).
+func MarkReplayed(dst []byte) []byte {
+	return append(dst[:len(dst)-2], `,"replayed":true}}`...)
+}
