@@ -18,7 +18,7 @@ type Keeper struct {
 	mu       sync.Mutex
 	stats    Stats
 	reign    *reign // the present one, nil between two
-	distrust bool   // the relay met an outbox that does not continue the log: the shard is not adopted again
+	distrust bool   // the shard was unfit, or its outbox did not continue the log: it is not adopted again
 }
 
 // New makes a keeper. Errors: what is wrong with the configuration, all of it.

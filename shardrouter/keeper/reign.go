@@ -96,7 +96,7 @@ func (r *reign) trySettle(ctx context.Context) error {
 		return err
 	}
 	if v.adopt && r.distrusted() {
-		v = rebuild("its outbox did not continue the log")
+		v = rebuild("it was unfit, or its outbox did not continue the log")
 	}
 	if v.adopt {
 		return r.fence(ctx, v.parts)

@@ -62,6 +62,14 @@ func TestUnfitShardIsNotServed(t *testing.T) {
 	c.eventually("it says why it waits", func() bool { return k.Stats().State == Waiting })
 	c.redisCLI(0, "config", "set", "maxmemory-policy", "noeviction")
 	c.eventually("it serves", func() bool { return k.Stats().State == Serving })
+	rebuilt := k.Stats().Rebuilt
+	c.redisCLI(0, "config", "set", "maxmemory-policy", "allkeys-lru") // while it serves: who knows what is gone
+	c.eventually("it is noticed", func() bool { return k.Stats().State == Waiting })
+	c.redisCLI(0, "config", "set", "maxmemory-policy", "noeviction")
+	c.eventually("it serves again", func() bool { return k.Stats().State == Serving })
+	if s := k.Stats(); s.Rebuilt != rebuilt+1 || s.Adopted != 0 {
+		t.Errorf("%d rebuilt after %d, %d adopted", s.Rebuilt, rebuilt, s.Adopted)
+	}
 }
 
 // TestShardWithAnotherHistoryIsRebuilt: what a keeper finds in a shard is believed only when it continues the log.

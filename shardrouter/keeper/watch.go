@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,13 +10,16 @@ import (
 	"walletd/shardrouter"
 )
 
+// settingsEvery is how many looks at the shard lie between two looks at its settings.
+const settingsEvery = 10
+
 // watchShard looks at the shard now and then, and answers what ends the reign: it does not serve us any more, it has
 // forgotten events that are durable, or it does not answer for long.
 func (r *reign) watchShard(ctx context.Context) error {
 	tick := time.NewTicker(r.cfg.WatchEvery)
 	defer tick.Stop()
 	answered := time.Now()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -33,7 +37,23 @@ func (r *reign) watchShard(ctx context.Context) error {
 		if err := r.stillOurs(parts, durable); err != nil {
 			return err
 		}
+		if n%settingsEvery == 0 {
+			if err := r.stillFit(ctx); err != nil {
+				return err
+			}
+		}
 	}
+}
+
+// stillFit looks at the settings on which the shard's money depends. One that was allowed to evict is not believed again:
+// what is missing cannot be seen.
+func (r *reign) stillFit(ctx context.Context) error {
+	err := r.shard.CheckSettings(ctx)
+	if !errors.Is(err, luascripts.ErrSettings) {
+		return nil // fit, or it did not answer
+	}
+	r.distrusts(true)
+	return fmt.Errorf("%w: %w", errShardLost, err)
 }
 
 func (r *reign) stillOurs(parts map[int]luascripts.Part, durable []luascripts.Mark) error {
