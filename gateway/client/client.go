@@ -16,6 +16,7 @@ type Result struct {
 	Status   string           // confirmed
 	Position journal.Position // of the payer's decision
 	Key      string           // the key, also when the client made it; empty in a Completion
+	Replayed bool             // the first outcome of this key, again: nothing new has moved
 }
 
 // Completion is the end of a command that Post sent. It and Reply are valid during the call only.

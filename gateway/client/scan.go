@@ -210,6 +210,7 @@ type resultShape struct {
 	Transfer string   `json:"transfer"`
 	Status   string   `json:"status"`
 	Position Position `json:"position"`
+	Replayed bool     `json:"replayed"`
 }
 
 func (t *resultShape) result() (Result, error) {
@@ -217,5 +218,5 @@ func (t *resultShape) result() (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("read the reply to a transfer: %q: %w", t.Transfer, err)
 	}
-	return Result{ID: id, Status: t.Status, Position: t.Position.Position}, nil
+	return Result{ID: id, Status: t.Status, Position: t.Position.Position, Replayed: t.Replayed}, nil
 }
