@@ -45,6 +45,16 @@ func keyHeader(r *http.Request) (string, *wire.Problem) {
 	return values[0], nil
 }
 
+// bodyAndKey reads what every request that moves money carries.
+func bodyAndKey(w http.ResponseWriter, r *http.Request) ([]byte, string, *wire.Problem) {
+	b, p := body(w, r)
+	if p != nil {
+		return nil, "", p
+	}
+	key, p := keyHeader(r)
+	return b, key, p
+}
+
 func writeJSON(w http.ResponseWriter, status int, b []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

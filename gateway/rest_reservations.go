@@ -30,11 +30,7 @@ func confirmOf(q *wire.Confirm) tcc.Confirm {
 }
 
 func (s *Server) postReservation(w http.ResponseWriter, r *http.Request) *wire.Problem {
-	b, p := body(w, r)
-	if p != nil {
-		return p
-	}
-	key, p := keyHeader(r)
+	b, key, p := bodyAndKey(w, r)
 	if p != nil {
 		return p
 	}
@@ -72,11 +68,7 @@ func (s *Server) confirmReservation(w http.ResponseWriter, r *http.Request) *wir
 	if p != nil {
 		return p
 	}
-	b, p := body(w, r)
-	if p != nil {
-		return p
-	}
-	key, p := keyHeader(r)
+	b, key, p := bodyAndKey(w, r)
 	if p != nil {
 		return p
 	}

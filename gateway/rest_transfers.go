@@ -18,11 +18,7 @@ func try(t *wire.Transfer) tcc.Try {
 }
 
 func (s *Server) postTransfer(w http.ResponseWriter, r *http.Request) *wire.Problem {
-	b, p := body(w, r)
-	if p != nil {
-		return p
-	}
-	key, p := keyHeader(r)
+	b, key, p := bodyAndKey(w, r)
 	if p != nil {
 		return p
 	}

@@ -1,6 +1,7 @@
 package walletd
 
 import (
+	"context"
 	"encoding/csv"
 	"fmt"
 	"strconv"
@@ -27,12 +28,7 @@ func (a *app) accountCreateCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create ID --asset CODE", Short: "open an account; the same again answers the account that is there", Args: args(0, 1),
 		Example: "  walletd account create alice --asset USD",
-		RunE: func(cmd *cobra.Command, given []string) error {
-			w, err := a.dial(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer w.Close()
+		RunE: a.asking(func(ctx context.Context, w *wallet, given []string) (err error) {
 			if len(given) == 1 {
 				q.ID = given[0]
 			}
@@ -42,12 +38,12 @@ func (a *app) accountCreateCmd() *cobra.Command {
 				}
 			}
 			q.Metadata = metadata
-			v, err := w.CreateAccount(cmd.Context(), q)
+			v, err := w.CreateAccount(ctx, q)
 			if err != nil {
 				return err
 			}
 			return w.showAccount(&v)
-		},
+		}),
 	}
 	f := cmd.Flags()
 	f.StringVar(&q.Asset, "asset", "", "currency code: USD")
@@ -110,12 +106,7 @@ func (a *app) accountSetCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "set ID", Short: "freeze, thaw, close, reopen an account, or change its overdraft limit", Args: args(1, 1),
 		Example: "  walletd account set alice --freeze sending\n  walletd account set alice --close",
-		RunE: func(cmd *cobra.Command, given []string) error {
-			w, err := a.dial(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer w.Close()
+		RunE: a.asking(func(ctx context.Context, w *wallet, given []string) (err error) {
 			var p client.AccountPatch
 			if p.Frozen, err = frozenPatch(freeze, thaw); err != nil {
 				return err
@@ -127,7 +118,7 @@ func (a *app) accountSetCmd() *cobra.Command {
 				p.Status = "open"
 			}
 			if limit != "" {
-				v, err := w.Account(cmd.Context(), given[0])
+				v, err := w.Account(ctx, given[0])
 				if err != nil {
 					return err
 				}
@@ -139,12 +130,12 @@ func (a *app) accountSetCmd() *cobra.Command {
 				}
 				p.OverdraftLimit = &amount
 			}
-			v, err := w.PatchAccount(cmd.Context(), given[0], p, version)
+			v, err := w.PatchAccount(ctx, given[0], p, version)
 			if err != nil {
 				return err
 			}
 			return w.showAccount(&v)
-		},
+		}),
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&freeze, "freeze", nil, "sending, receiving")
@@ -270,12 +261,7 @@ func (a *app) entriesCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "entries ID", Short: "an account's statement, newest first", Args: args(1, 1),
 		Example: "  walletd entries alice -o csv > statement.csv",
-		RunE: func(cmd *cobra.Command, given []string) error {
-			w, err := a.dial(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer w.Close()
+		RunE: a.asking(func(ctx context.Context, w *wallet, given []string) (err error) {
 			for _, t := range []struct {
 				text string
 				at   *time.Time
@@ -286,12 +272,12 @@ func (a *app) entriesCmd() *cobra.Command {
 					}
 				}
 			}
-			list, err := w.Entries(cmd.Context(), given[0], q)
+			list, err := w.Entries(ctx, given[0], q)
 			if err != nil {
 				return err
 			}
 			if a.output == "table" { // decimals need the asset's exponent
-				v, err := w.Balance(cmd.Context(), given[0])
+				v, err := w.Balance(ctx, given[0])
 				if err != nil {
 					return err
 				}
@@ -304,7 +290,7 @@ func (a *app) entriesCmd() *cobra.Command {
 				fmt.Fprintf(a.err, "there is more: --cursor %s\n", list.NextCursor)
 			}
 			return nil
-		},
+		}),
 	}
 	f := cmd.Flags()
 	f.StringVar(&q.Cursor, "cursor", "", "of the page before")

@@ -1,6 +1,7 @@
 package walletd
 
 import (
+	"context"
 	"strings"
 	"time"
 
@@ -16,12 +17,7 @@ func (a *app) transferCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "transfer FROM TO AMOUNT ASSET", Short: "move money", Args: args(4, 4),
 		Example: "  walletd transfer alice bob 12.50 USD --key order-42",
-		RunE: func(cmd *cobra.Command, given []string) error {
-			w, err := a.dial(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer w.Close()
+		RunE: a.asking(func(ctx context.Context, w *wallet, given []string) (err error) {
 			q.From, q.To, q.Asset = given[0], given[1], given[3]
 			if q.Amount, err = w.amount(given[2], q.Asset); err != nil {
 				return err
@@ -31,13 +27,13 @@ func (a *app) transferCmd() *cobra.Command {
 			if dry {
 				call = w.DryRun
 			}
-			v, err := call(cmd.Context(), q)
+			v, err := call(ctx, q)
 			if err != nil {
 				return err
 			}
 			a.replayed(v.Replayed)
 			return w.showTransfer(&v)
-		},
+		}),
 	}
 	f := cmd.Flags()
 	f.StringVar(&q.Key, "key", "", "idempotency key: repeat a command with the same key and money moves once")
@@ -116,12 +112,7 @@ func (a *app) reserveCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "reserve FROM [TO] AMOUNT ASSET", Short: "take an amount aside, to be confirmed or cancelled later", Args: args(3, 4),
 		Example: "  walletd reserve alice bob 5.00 USD --key hotel-7 --expires 24h",
-		RunE: func(cmd *cobra.Command, given []string) error {
-			w, err := a.dial(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer w.Close()
+		RunE: a.asking(func(ctx context.Context, w *wallet, given []string) (err error) {
 			n := len(given)
 			q.From, q.Asset = given[0], given[n-1]
 			if n == 4 {
@@ -132,13 +123,13 @@ func (a *app) reserveCmd() *cobra.Command {
 			}
 			q.ExpiresInS = int(expires / time.Second)
 			a.madeKey(&q.Key)
-			v, err := w.Reserve(cmd.Context(), q)
+			v, err := w.Reserve(ctx, q)
 			if err != nil {
 				return err
 			}
 			a.replayed(v.Replayed)
 			return w.showReservation(&v)
-		},
+		}),
 	}
 	f := cmd.Flags()
 	f.StringVar(&q.Key, "key", "", "idempotency key")
@@ -169,15 +160,10 @@ func (a *app) confirmCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "confirm RESERVATION", Short: "capture a reservation, in whole or in part", Args: args(1, 1),
 		Example: "  walletd confirm rs_… --amount 3.00",
-		RunE: func(cmd *cobra.Command, given []string) error {
-			w, err := a.dial(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer w.Close()
+		RunE: a.asking(func(ctx context.Context, w *wallet, given []string) (err error) {
 			q.Reservation = given[0]
 			if amount != "" {
-				r, err := w.Reservation(cmd.Context(), q.Reservation)
+				r, err := w.Reservation(ctx, q.Reservation)
 				if err != nil {
 					return err
 				}
@@ -186,13 +172,13 @@ func (a *app) confirmCmd() *cobra.Command {
 				}
 			}
 			a.madeKey(&q.Key)
-			v, err := w.Confirm(cmd.Context(), q)
+			v, err := w.Confirm(ctx, q)
 			if err != nil {
 				return err
 			}
 			a.replayed(v.Replayed)
 			return w.showReservation(&v)
-		},
+		}),
 	}
 	f := cmd.Flags()
 	f.StringVar(&q.Key, "key", "", "idempotency key")

@@ -8,6 +8,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"walletd/gateway/client"
 	"walletd/gateway/wire"
 	"walletd/journal"
@@ -38,6 +40,18 @@ func (a *app) dial(ctx context.Context) (*wallet, error) {
 	}
 	w.assets = v.Assets
 	return w, nil
+}
+
+// asking makes a command of a conversation with the wallet.
+func (a *app) asking(talk func(ctx context.Context, w *wallet, given []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, given []string) error {
+		w, err := a.dial(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer w.Close()
+		return talk(cmd.Context(), w, given)
+	}
 }
 
 // amount reads a decimal in the asset's units: 12.50 USD is 1250.
