@@ -118,11 +118,7 @@ func BenchmarkDeliver(b *testing.B) {
 }
 
 func benchShard(b *testing.B) *Shard {
-	s, err := Open(Config{Addr: local.Redis(b).Addr})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { s.Close() })
+	s := openShard(b, local.Redis(b).Addr)
 	book := journal.NewBook(0, 1)
 	book.Epoch = 1
 	for _, h := range benchHandles {

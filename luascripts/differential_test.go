@@ -326,10 +326,12 @@ func dumpText(t *testing.T, b *journal.Book) string {
 	return out.String()
 }
 
+// openShard opens a shard that runs its trains, whatever epochs their sections name.
 func openShard(t testing.TB, addr string) *Shard {
 	t.Helper()
 	s, err := Open(Config{Addr: addr})
 	must(t, err)
+	must(t, s.Admit(t.Context(), 0))
 	t.Cleanup(func() { _ = s.Close() })
 	return s
 }

@@ -1,10 +1,10 @@
 // Package luascripts is what a shard can do: its acts in Lua, the trains that carry rows to them, and the few things that
-// a keeper does to a shard (fence, load, dump, outbox, marks). It is the only package that speaks to Redis.
+// a keeper does to a shard (fence, load, admit, dump, outbox, marks). It is the only package that speaks to Redis.
 //
 //	Train: rows of many partitions ── Shard.Run: one EVALSHA ──> train.lua: read once · acts/*.lua decide · write once
 //	Reply: an outcome a row        <──────── one string ───────────  and one outbox entry: the rows that happened
 //	                                                                      │
-//	keeper: Fence · Load · ReadOutbox · Trim · PublishMarks  <────────────┘
+//	keeper: Stop · Fence · Load · Admit · Look · ReadOutbox · Trim · PublishMarks  <────────────┘
 //
 // What it guarantees (design sections 5, 6 and 8):
 //
@@ -13,6 +13,8 @@
 //   - Every act decides as journal.Book.Decide does and changes what journal.Book.Apply does; random runs hold them together.
 //   - Run says whether the shard may have seen the train: NothingMoved(err), or ErrUnknown. It never sends a train twice
 //     unless the shard provably did not run it.
+//   - Trains run only in an epoch that a keeper has admitted in this very Redis process (admit.go): one that was started again,
+//     with older data or none, a promoted replica, or one whose scripts were flushed runs nothing, provably.
 //   - A partition without a record in the shard, or with another epoch than the caller's, does not serve; the others in
 //     the same train do.
 //

@@ -18,7 +18,8 @@ var (
 	ErrReadOnly = errors.New("shard is read-only")
 	// ErrBusy: another script runs there for too long.
 	ErrBusy = errors.New("shard is busy")
-	// ErrNotReady: it refuses for now: it loads its data, misses its primary or its replicas, or does not know us.
+	// ErrNotReady: it refuses for now: it loads its data, misses its primary or its replicas, does not know us, or admits no
+	// train in this epoch.
 	ErrNotReady = errors.New("shard is not ready")
 
 	// ErrUnknown: bytes may have left and no answer came. The train may have run, or may still run.

@@ -86,23 +86,19 @@ func TestLoadIntoAFullShard(t *testing.T) {
 	b.read(`open A -> opened`)
 }
 
-func TestScriptIsLoadedAgain(t *testing.T) {
-	b := newTeller(t)
-	b.read(`open A -> opened`)
-	must(t, b.s.client.ScriptFlush(t.Context()).Err())
-	b.read(`open B -> opened`)
-	must(t, b.s.client.ScriptFlush(t.Context()).Err())
-	if _, err := b.s.Fence(t.Context(), Claim{Seen: Part{Epoch: 1, Seq: 2}, Epoch: 2}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// A Redis that came back empty never serves (design section 5).
-func TestEmptyRedisDoesNotServe(t *testing.T) {
+// A Redis that came back, with whatever data, runs no train before a keeper has admitted it; empty, not even then (design
+// section 5).
+func TestRestartedRedisDoesNotServe(t *testing.T) {
 	server := local.Redis(t)
 	b := tellerAt(t, openShard(t, server.Addr))
 	b.read(`open A -> opened`)
 	must(t, server.Restart(t.Context()))
+	for _, line := range []string{"open A", "cancel r1:A"} { // in both flavours of the script
+		if _, err := b.s.Run(t.Context(), b.train(line)); !errors.Is(err, ErrNotReady) || !NothingMoved(err) {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	must(t, b.s.Admit(t.Context(), 0))
 	b.read(`
 		open A           -> shard_uninitialised
 		check A 1        -> shard_uninitialised
@@ -201,6 +197,7 @@ func TestNotSent(t *testing.T) {
 	s, err := Open(Config{Addr: proxy.Addr(), PoolSize: 1, PoolTimeout: 20 * time.Millisecond, ReadTimeout: 300 * time.Millisecond})
 	must(t, err)
 	defer s.Close()
+	must(t, s.Admit(t.Context(), 0))
 	b := tellerAt(t, s)
 	notSent := func(ctx context.Context, why string) {
 		t.Helper()

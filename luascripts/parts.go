@@ -22,6 +22,11 @@ func (s *Shard) Parts(ctx context.Context) (map[int]Part, error) {
 	if err != nil {
 		return nil, s.fault("read the parts of", err)
 	}
+	parts, err := parseParts(all)
+	return parts, s.fault("read the parts of", err)
+}
+
+func parseParts(all map[string]string) (map[int]Part, error) {
 	parts := make(map[int]Part, len(all))
 	for field, value := range all {
 		if len(field) != partitionFieldSize {
@@ -29,7 +34,7 @@ func (s *Shard) Parts(ctx context.Context) (map[int]Part, error) {
 		}
 		p := Part{Partition: int(binary.BigEndian.Uint16([]byte(field)))}
 		if err := p.parse([]byte(value)); err != nil {
-			return nil, s.fault("read the parts of", err)
+			return nil, err
 		}
 		parts[p.Partition] = p
 	}

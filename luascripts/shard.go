@@ -16,6 +16,7 @@ import (
 // Config says where a shard is and how long it may take. Zero durations get the defaults named here.
 type Config struct {
 	Addr     string // host:port
+	Epoch    uint32 // that the map shows for the shard: trains run only where a keeper admitted them in it (Admit)
 	Username string // "" = the default user
 	Password string // "" = none
 
@@ -65,17 +66,18 @@ type Shard struct {
 	slices []int // live time slices of keys; the last is written to
 	keys   []any // KEYS of a train
 
-	silence time.Duration // of a subscription, after which its connection is tried
+	admission admission     // in which its trains run
+	silence   time.Duration // of a subscription, after which its connection is tried
 }
 
-// Open makes a shard's client. It does not connect: Ping does. A shard belongs to one epoch of the map: when the map names
-// another address, open another and close this one.
+// Open makes a shard's client. It does not connect: Ping does. A client belongs to one epoch of the map: when the map names
+// another epoch or address, open another and close this one.
 func Open(c Config) (*Shard, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("open shard: %w", err)
 	}
 	c = c.withDefaults()
-	s := &Shard{addr: c.Addr, slices: []int{0}, silence: marksPing, client: redis.NewClient(&redis.Options{
+	s := &Shard{addr: c.Addr, slices: []int{0}, silence: marksPing, admission: admissionIn(c.Epoch), client: redis.NewClient(&redis.Options{
 		Addr:     c.Addr,
 		Username: c.Username,
 		Password: c.Password,
@@ -145,19 +147,8 @@ func newScript(text string) script {
 	return script{text, hex.EncodeToString(sum[:])}
 }
 
-// trainFiles are in the order in which they need one another. A function may use 60 names from outside: two groups.
-var trainFiles = []string{
-	"state.lua", "answers.lua", "reservations.lua", "suspense.lua",
-	groupPrefix + "acts/open.lua acts/alter.lua acts/read.lua acts/check.lua acts/transfer.lua acts/pay.lua",
-	groupPrefix + "acts/reserve.lua acts/confirm.lua acts/cancel.lua acts/expire.lua acts/look.lua",
-	"acts/deliver.lua",
-	"train.lua",
-}
-
 // shebang: out-of-memory, read-only and no-replicas refuse the whole script before it starts.
 var (
-	trainScript     = newScript(assemble("#!lua", trainFiles...))
-	releaseScript   = newScript(assemble("#!lua flags=allow-oom", trainFiles...))
 	fenceScript     = newScript(assemble("#!lua flags=allow-oom", "fence.lua"))
 	loadScript      = newScript(assemble("#!lua", "load.lua"))
 	loadBeginScript = newScript(assemble("#!lua flags=allow-oom", "loadbegin.lua"))
@@ -166,35 +157,22 @@ var (
 	trimScript      = newScript(assemble("#!lua flags=allow-oom", "trim.lua"))
 )
 
-// Run sends the train and answers its outcomes, which share memory with it. ctx bounds the wait.
+// Run sends the train and answers its outcomes, which share memory with it. ctx bounds the wait. It never loads the script: a
+// shard that does not admit trains in Config.Epoch has not run it (ErrNotReady).
 //
 // Errors: those for which NothingMoved holds; ErrUnknown. A train that Releases runs on a Redis that is full, too.
 func (s *Shard) Run(ctx context.Context, t *Train) (Reply, error) {
 	if len(t.sections) == 0 {
 		return newReply(t), nil
 	}
-	err := s.run(ctx, t, trainScript)
+	err := s.evalsha(ctx, t, s.admission.train)
 	if errors.Is(err, ErrOutOfMemory) && t.Releases() {
-		err = s.run(ctx, t, releaseScript)
+		err = s.evalsha(ctx, t, s.admission.release)
 	}
 	if err != nil {
 		return Reply{}, fmt.Errorf("run train of %d acts on shard %s: %w", t.acts, s.addr, err)
 	}
 	return newReply(t), nil
-}
-
-func (s *Shard) run(ctx context.Context, t *Train, sc script) error {
-	err := s.evalsha(ctx, t, sc)
-	if !errors.Is(err, redis.ErrNoScript) && !redis.HasErrorPrefix(err, "NOSCRIPT") {
-		return err
-	}
-	if err := s.client.ScriptLoad(ctx, sc.text).Err(); err != nil { // restarted, failed over, or new: it did not run
-		if refused := translate(err, true); NothingMoved(refused) {
-			return fmt.Errorf("load script: %w", refused)
-		}
-		return fmt.Errorf("%w: load script: %w", ErrNotSent, err)
-	}
-	return s.evalsha(ctx, t, sc)
 }
 
 func (s *Shard) evalsha(ctx context.Context, t *Train, sc script) error {

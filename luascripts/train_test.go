@@ -65,10 +65,10 @@ func TestFieldsAreReadInPieces(t *testing.T) {
 	words["FIELDS_MAX"] = "6"
 	small := newScript(assemble("#!lua", trainFiles...))
 	words["FIELDS_MAX"] = old
-	trainScriptWas := trainScript
-	trainScript = small
-	defer func() { trainScript = trainScriptWas }()
-	d := newDifferential(t, openShard(t, local.Redis(t).Addr), 99)
+	s := openShard(t, local.Redis(t).Addr)
+	must(t, s.client.ScriptLoad(t.Context(), small.text).Err())
+	s.admission.train = small
+	d := newDifferential(t, s, 99)
 	for range 60 {
 		d.train()
 	}

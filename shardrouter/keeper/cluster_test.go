@@ -182,10 +182,10 @@ func (c *cluster) eventually(what string, ok func() bool) {
 	}
 }
 
-// shard is a client straight to a Redis.
+// shard is a client straight to a Redis, whose trains run in the epoch of the map.
 func (c *cluster) shard(i int) *luascripts.Shard {
 	c.Helper()
-	s, err := luascripts.Open(luascripts.Config{Addr: c.redis[i].Addr})
+	s, err := luascripts.Open(luascripts.Config{Addr: c.redis[i].Addr, Epoch: c.static.Current().Shards[shardName(i)].Epoch})
 	if err != nil {
 		c.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"walletd/journal"
 	"walletd/luascripts"
@@ -29,9 +30,11 @@ type verdict struct {
 
 func rebuild(format string, args ...any) verdict { return verdict{why: fmt.Sprintf(format, args...)} }
 
-// compare holds the shard against the log (design section 8). It is adopted when each of its partitions is where the log
-// ends or ahead of it on the same history:
+// compare stops the trains of the shard and holds it against the log (design section 8). It is adopted when each of its
+// partitions is where the log ends or ahead of it on the same history:
 //
+//   - it admitted trains of the epoch that the partition shows, until we stopped them: so it is the Redis process in which that
+//     epoch began, and everything that ran in it is there;
 //   - it was fenced by the owner that wrote the log's last events, or by a later one: so no other shard was served since;
 //     and by no owner that the log does not know;
 //   - its outbox goes on exactly behind the log's last event, up to the partition's seq;
@@ -39,24 +42,53 @@ func rebuild(format string, args ...any) verdict { return verdict{why: fmt.Sprin
 //
 // What it is ahead was never seen by anyone; the relay brings it into the log.
 func compare(ctx context.Context, shard *luascripts.Shard, log journal.Log, epoch uint32, own map[int]*folded) (verdict, error) {
-	parts, err := shard.Parts(ctx)
+	before, err := shard.Parts(ctx)
 	if err != nil {
 		return verdict{}, err
 	}
-	if v, err := neverStarted(ctx, log, epoch, own, parts); err != nil || v.never > 0 {
+	v, err := neverStarted(ctx, log, epoch, own, before)
+	if err != nil {
+		return verdict{}, err
+	}
+	admitted, err := shard.Stop(ctx, epochsOf(own, before)...)
+	if err != nil || v.never > 0 {
 		return v, err
+	}
+	parts, err := shard.Parts(ctx) // where they stand now
+	if err != nil {
+		return verdict{}, err
 	}
 	for p, f := range own {
 		part, ok := parts[p]
 		switch {
 		case !ok:
 			return rebuild("partition %d is not there", p), nil
+		case part.Epoch != before[p].Epoch:
+			return verdict{}, fmt.Errorf("partition %d went from epoch %d to %d while it was looked at", p, before[p].Epoch, part.Epoch)
 		case part.Epoch < f.wrote:
 			return rebuild("partition %d is of epoch %d, the log was written by %d", p, part.Epoch, f.wrote), nil
 		case part.Seq < f.book.Seq:
 			return rebuild("partition %d is at seq %d, the log at %d", p, part.Seq, f.book.Seq), nil
 		}
 	}
+	if !admitted {
+		return rebuild("it has been started again, or its scripts were flushed"), nil
+	}
+	return continues(ctx, shard, log, own, parts)
+}
+
+// epochsOf are the epochs that the partitions show.
+func epochsOf(own map[int]*folded, parts map[int]luascripts.Part) (epochs []uint32) {
+	for p := range own {
+		if part, ok := parts[p]; ok && !slices.Contains(epochs, part.Epoch) {
+			epochs = append(epochs, part.Epoch)
+		}
+	}
+	return epochs
+}
+
+// continues reports whether the shard's outbox continues the log.
+func continues(ctx context.Context, shard *luascripts.Shard, log journal.Log, own map[int]*folded, parts map[int]luascripts.Part) (verdict, error) {
 	ahead, err := readAhead(ctx, shard, own)
 	if errors.Is(err, errDiffers) {
 		return rebuild("%v", err), nil

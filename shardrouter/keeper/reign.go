@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -29,6 +30,7 @@ type reign struct {
 	marks   *marks
 	relayer *relay.Relay
 	fail    context.CancelCauseFunc // ends the reign
+	at      map[int]*atomic.Int64   // offset behind our last durable record, by partition
 }
 
 // rule reigns once, from the new epoch to whatever ends it.
@@ -37,7 +39,7 @@ func (k *Keeper) rule(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := &reign{Keeper: k, addr: home.Primary, partitions: partitions, began: time.Now(), own: map[int]*folded{}, ends: map[int]journal.Cursor{}}
+	r := &reign{Keeper: k, addr: home.Primary, partitions: partitions, began: time.Now(), own: map[int]*folded{}, ends: map[int]journal.Cursor{}, at: map[int]*atomic.Int64{}}
 	if r.shard, err = k.cfg.Open(r.addr); err != nil {
 		return fmt.Errorf("open shard %s at %s: %w", k.cfg.Shard, r.addr, err)
 	}
@@ -86,6 +88,8 @@ func (r *reign) settleShard(ctx context.Context) error {
 	}
 }
 
+// trySettle: nothing runs in the shard from the comparison on, until it is as the log says and trains are admitted in our
+// epoch; the map shows that epoch afterwards.
 func (r *reign) trySettle(ctx context.Context) error {
 	if err := r.shard.CheckSettings(ctx); err != nil {
 		return err
@@ -96,12 +100,28 @@ func (r *reign) trySettle(ctx context.Context) error {
 		return err
 	}
 	if v.adopt && r.distrusted() {
-		v = rebuild("it was unfit, or its outbox did not continue the log")
+		v = rebuild("it was unfit, or not what it was when it was served last")
 	}
 	if v.adopt {
-		return r.fence(ctx, v.parts)
+		err = r.fence(ctx, v.parts)
+	} else {
+		err = r.rebuild(ctx, v.why, max(r.epoch, v.never))
 	}
-	return r.rebuild(ctx, v.why, max(r.epoch, v.never))
+	if err != nil {
+		return err
+	}
+	if err := r.shard.Admit(ctx, r.epoch); err != nil {
+		return err
+	}
+	r.distrusts(false)
+	r.count(func(s *Stats) {
+		if v.adopt {
+			s.Adopted++
+		} else {
+			s.Rebuilt++
+		}
+	})
+	return nil
 }
 
 // rebuild empties the shard, unless it is in a higher epoch than upTo, and loads what the log says.
@@ -125,12 +145,7 @@ func (r *reign) rebuild(ctx context.Context, why string, upTo uint32) error {
 	if errors.Is(err, luascripts.ErrOvertaken) {
 		return fmt.Errorf("%w: %w", errDeposed, err)
 	}
-	if err != nil {
-		return err
-	}
-	r.count(func(s *Stats) { s.Rebuilt++ })
-	r.distrusts(false)
-	return nil
+	return err
 }
 
 // distrusts remembers whether the shard may be adopted; distrusted tells.
@@ -146,42 +161,29 @@ func (k *Keeper) distrusted() bool {
 	return k.distrust
 }
 
-// fenceTries bounds how often a fence that was met by a train is tried again.
-const fenceTries = 1000
-
-// fence lets the shard go on in our epoch. Trains of the old one run until then; a partition that moved on between our
-// look and the fence is fenced where it is now, as long as nobody else fenced it.
+// fence lets the shard go on in our epoch, where it was when its trains were stopped.
 func (r *reign) fence(ctx context.Context, seen map[int]luascripts.Part) error {
 	r.tell(Progress{State: Fencing, Epoch: r.epoch})
 	claims := make([]luascripts.Claim, 0, len(r.own))
 	for p := range r.own {
 		claims = append(claims, luascripts.Claim{Seen: seen[p], Epoch: r.epoch})
 	}
-	for range fenceTries {
-		fenced, err := r.shard.Fence(ctx, claims...)
-		if err != nil {
-			return err
-		}
-		open := claims[:0:0]
-		for i, f := range fenced {
-			switch {
-			case f.Done:
-			case !f.Found:
-				return fmt.Errorf("%w: partition %d has gone", errShardLost, claims[i].Seen.Partition)
-			case f.Part.Epoch > r.epoch:
-				return fmt.Errorf("%w: the shard serves partition %d in epoch %d", errDeposed, f.Part.Partition, f.Part.Epoch)
-			case f.Part.Epoch != claims[i].Seen.Epoch || f.Part.Seq < claims[i].Seen.Seq:
-				return fmt.Errorf("%w: partition %d is in epoch %d at %d", errShardLost, f.Part.Partition, f.Part.Epoch, f.Part.Seq)
-			default:
-				open = append(open, luascripts.Claim{Seen: f.Part, Epoch: r.epoch})
-			}
-		}
-		if claims = open; len(claims) == 0 {
-			r.count(func(s *Stats) { s.Adopted++ })
-			return nil
+	fenced, err := r.shard.Fence(ctx, claims...)
+	if err != nil {
+		return err
+	}
+	for i, f := range fenced {
+		switch {
+		case f.Done:
+		case !f.Found:
+			return fmt.Errorf("%w: partition %d has gone", errShardLost, claims[i].Seen.Partition)
+		case f.Part.Epoch > r.epoch:
+			return fmt.Errorf("%w: the shard serves partition %d in epoch %d", errDeposed, f.Part.Partition, f.Part.Epoch)
+		default:
+			return fmt.Errorf("%w: partition %d is in epoch %d at %d", errShardLost, f.Part.Partition, f.Part.Epoch, f.Part.Seq)
 		}
 	}
-	return fmt.Errorf("fence: trains of the old epoch came between %d times", fenceTries)
+	return nil
 }
 
 // takeOver begins the channels and expiries where the log ends, and drops the Books.
@@ -191,6 +193,8 @@ func (r *reign) takeOver() (err error) {
 	for p, f := range r.own {
 		r.courier.begin(f.book, &f.recent, f.points)
 		r.ends[p] = f.end
+		r.at[p] = new(atomic.Int64)
+		r.at[p].Store(f.end.Offset)
 		r.marks.advance(p, f.book.Seq)
 	}
 	r.own = nil

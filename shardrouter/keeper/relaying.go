@@ -70,7 +70,7 @@ func (r *reign) relayOf() (*relay.Relay, error) {
 	}
 	return relay.New(relay.Config{
 		Log: r.cfg.Journal, Outbox: &outboxOf{reign: r}, Cursors: cursors, Logger: r.cfg.Log,
-		OnDurable: r.courier.durable, Watermark: r.advance,
+		OnDurable: r.durable, Watermark: r.advance,
 	})
 }
 
@@ -81,10 +81,15 @@ func (r *reign) relay(ctx context.Context) error {
 	case errors.Is(err, relay.ErrDeposed):
 		return fmt.Errorf("%w: %w", errDeposed, err)
 	case errors.Is(err, relay.ErrOutbox):
-		r.distrusts(true)
-		return fmt.Errorf("%w: %w", errShardLost, err)
+		return r.lost(ctx, fmt.Errorf("%w: %w", errShardLost, err))
 	}
 	return err
+}
+
+// durable takes the relay's frames.
+func (r *reign) durable(offset int64, f *journal.Frame) error {
+	r.at[f.Partition].Store(offset + 1)
+	return r.courier.durable(offset, f)
 }
 
 // advance takes the relay's marks.

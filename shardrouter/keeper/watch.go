@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"walletd/journal"
 	"walletd/luascripts"
 	"walletd/shardrouter"
 )
@@ -26,7 +27,7 @@ func (r *reign) watchShard(ctx context.Context) error {
 			return ctx.Err()
 		}
 		durable := r.marks.all() // before the look: what is durable has happened in the shard
-		parts, err := r.shard.Parts(ctx)
+		look, err := r.shard.Look(ctx, r.epoch)
 		if err != nil {
 			if away := time.Since(answered); away >= r.cfg.Unreachable {
 				return fmt.Errorf("%w for %v: %w", errUnreachable, away.Round(time.Millisecond), err)
@@ -34,8 +35,8 @@ func (r *reign) watchShard(ctx context.Context) error {
 			continue
 		}
 		answered = time.Now()
-		if err := r.stillOurs(parts, durable); err != nil {
-			return err
+		if err := r.stillOurs(look, durable); err != nil {
+			return r.lost(ctx, err)
 		}
 		if n%settingsEvery == 0 {
 			if err := r.stillFit(ctx); err != nil {
@@ -52,11 +53,11 @@ func (r *reign) stillFit(ctx context.Context) error {
 	if !errors.Is(err, luascripts.ErrSettings) {
 		return nil // fit, or it did not answer
 	}
-	r.distrusts(true)
-	return fmt.Errorf("%w: %w", errShardLost, err)
+	return r.lost(ctx, fmt.Errorf("%w: %w", errShardLost, err))
 }
 
-func (r *reign) stillOurs(parts map[int]luascripts.Part, durable []luascripts.Mark) error {
+func (r *reign) stillOurs(look luascripts.Look, durable []luascripts.Mark) error {
+	parts := look.Parts
 	for _, p := range r.partitions {
 		part, ok := parts[p]
 		switch {
@@ -68,12 +69,61 @@ func (r *reign) stillOurs(parts map[int]luascripts.Part, durable []luascripts.Ma
 			return fmt.Errorf("%w: partition %d is in epoch %d again, ours is %d", errShardLost, p, part.Epoch, r.epoch)
 		}
 	}
+	switch {
+	case !look.Primary:
+		return fmt.Errorf("%w: it became a replica", errShardLost)
+	case !look.Admitted: // with whatever data: what it ran last may be missing
+		return fmt.Errorf("%w: it has been started again, or its scripts were flushed", errShardLost)
+	}
 	for _, m := range durable {
 		if seq := parts[m.Partition].Seq; seq < m.Seq {
 			return fmt.Errorf("%w: partition %d is at seq %d, %d is durable", errShardLost, m.Partition, seq, m.Seq)
 		}
 	}
 	return nil
+}
+
+// lostTimeout bounds what is done about a shard that lost us.
+const lostTimeout = time.Second
+
+// lost ends the reign over a shard that is not what it was: no train runs there any more, and it is not adopted again. If we
+// have a successor, it was he, and we leave him alone.
+func (r *reign) lost(ctx context.Context, reason error) error {
+	if !errors.Is(reason, errShardLost) {
+		return reason
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lostTimeout)
+	defer cancel()
+	if epoch, err := r.successor(ctx); err == nil && epoch > 0 {
+		return fmt.Errorf("%w: epoch %d has started (%v)", errDeposed, epoch, reason)
+	}
+	r.condemn(ctx)
+	return reason
+}
+
+// condemn stops the shard's trains and lets no reign adopt it.
+func (r *reign) condemn(ctx context.Context) {
+	r.distrusts(true)
+	if _, err := r.shard.Stop(ctx); err != nil {
+		r.cfg.Log.Debug("trains not stopped", "error", err)
+	}
+}
+
+// successor is the highest epoch above ours that has started in the log, 0 if none.
+func (r *reign) successor(ctx context.Context) (epoch uint32, err error) {
+	for p, at := range r.at {
+		_, err := r.cfg.Journal.Read(ctx, p, at.Load(), func(_ int64, record []byte) error {
+			f, err := journal.ParseFrame(record)
+			if err == nil && f.Kind == journal.FrameEpochStarted && f.Epoch > r.epoch {
+				epoch = max(epoch, f.Epoch)
+			}
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return epoch, nil
 }
 
 // followMap tells the channels of destinations that have a new owner, and answers what ends the reign.

@@ -33,20 +33,26 @@ func TestStillOurs(t *testing.T) {
 	r, _ := reignOf(t)
 	at := func(epoch uint32, seq uint64) luascripts.Part { return luascripts.Part{Epoch: epoch, Seq: seq} }
 	durable := []luascripts.Mark{{Partition: 0, Epoch: 7, Seq: 10}, {Partition: 1, Epoch: 7, Seq: 20}}
+	fit := func(parts map[int]luascripts.Part) luascripts.Look {
+		return luascripts.Look{Parts: parts, Admitted: true, Primary: true}
+	}
+	good := map[int]luascripts.Part{0: at(7, 10), 1: at(7, 20)}
 	for what, c := range map[string]struct {
-		parts map[int]luascripts.Part
-		want  error
+		look luascripts.Look
+		want error
 	}{
-		"as far as the log":       {map[int]luascripts.Part{0: at(7, 10), 1: at(7, 20)}, nil},
-		"ahead of it":             {map[int]luascripts.Part{0: at(7, 11), 1: at(7, 99), 9: at(1, 1)}, nil},
-		"empty":                   {nil, errShardLost},
-		"a partition gone":        {map[int]luascripts.Part{0: at(7, 10)}, errShardLost},
-		"in an earlier epoch":     {map[int]luascripts.Part{0: at(7, 10), 1: at(6, 20)}, errShardLost},
-		"in a later epoch":        {map[int]luascripts.Part{0: at(7, 10), 1: at(8, 20)}, errDeposed},
-		"behind what is durable":  {map[int]luascripts.Part{0: at(7, 10), 1: at(7, 19)}, errShardLost},
-		"an older copy came back": {map[int]luascripts.Part{0: at(7, 3), 1: at(7, 20)}, errShardLost},
+		"as far as the log":       {fit(good), nil},
+		"ahead of it":             {fit(map[int]luascripts.Part{0: at(7, 11), 1: at(7, 99), 9: at(1, 1)}), nil},
+		"empty":                   {fit(nil), errShardLost},
+		"a partition gone":        {fit(map[int]luascripts.Part{0: at(7, 10)}), errShardLost},
+		"in an earlier epoch":     {fit(map[int]luascripts.Part{0: at(7, 10), 1: at(6, 20)}), errShardLost},
+		"in a later epoch":        {fit(map[int]luascripts.Part{0: at(7, 10), 1: at(8, 20)}), errDeposed},
+		"behind what is durable":  {fit(map[int]luascripts.Part{0: at(7, 10), 1: at(7, 19)}), errShardLost},
+		"an older copy came back": {fit(map[int]luascripts.Part{0: at(7, 3), 1: at(7, 20)}), errShardLost},
+		"started again":           {luascripts.Look{Parts: good, Primary: true}, errShardLost},
+		"a replica":               {luascripts.Look{Parts: good, Admitted: true}, errShardLost},
 	} {
-		if err := r.stillOurs(c.parts, durable); !errors.Is(err, c.want) {
+		if err := r.stillOurs(c.look, durable); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", what, err, c.want)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 
 // Shard is what a lane needs of a shard; *luascripts.Shard is one.
 type Shard interface {
-	// Run sends a train. Its errors say whether something may have moved (luascripts.NothingMoved).
+	// Run sends a train, in the epoch of Config.Open. Its errors say whether something may have moved (luascripts.NothingMoved).
 	Run(ctx context.Context, t *luascripts.Train) (luascripts.Reply, error)
 	// SubscribeMarks calls fn with every mark that is published, until ctx ends. fn does not keep the slice.
 	SubscribeMarks(ctx context.Context, fn func([]luascripts.Mark)) error
@@ -25,8 +25,9 @@ type Config struct {
 	Partitions int                // of the wallet
 	Map        shardrouter.Source // who owns them
 
-	// Open makes the client of a shard at host:port, without connecting; nil = luascripts.Open with its defaults.
-	Open func(addr string) (Shard, error)
+	// Open makes the client of a shard at host:port, in the epoch that the map shows for it, without connecting; nil =
+	// luascripts.Open with its defaults.
+	Open func(addr string, epoch uint32) (Shard, error)
 
 	QueueActs  int           // 16,384: what may wait for one shard; more is refused with Overloaded
 	QueueBytes int           // 32 MiB: the same in bytes
@@ -50,7 +51,9 @@ type Trained struct {
 
 func (c Config) withDefaults() Config {
 	if c.Open == nil {
-		c.Open = func(addr string) (Shard, error) { return luascripts.Open(luascripts.Config{Addr: addr}) }
+		c.Open = func(addr string, epoch uint32) (Shard, error) {
+			return luascripts.Open(luascripts.Config{Addr: addr, Epoch: epoch})
+		}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -28,7 +28,7 @@ func (ln *lane) dial(ctx context.Context) (*conn, error) {
 	if t.addr == "" {
 		return nil, errNoShard
 	}
-	shard, err := ln.l.cfg.Open(t.addr)
+	shard, err := ln.l.cfg.Open(t.addr, t.epoch)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", luascripts.ErrNotSent, err)
 	}

@@ -16,6 +16,9 @@
 //   - An outcome leaves only when a mark of its own epoch covers what it depends on: its own seq, or the partition's when
 //     it was answered; for a check the payee's last status change. When a map or a mark shows a later epoch, or after
 //     Config.HeldFor, it becomes OutcomeUnknown (ShardUnavailable for what only looks).
+//   - A train runs only in the epoch that the map shows for its shard, and only where that epoch's keeper has admitted it: a
+//     shard that came back with older data, or whose keeper has been replaced, provably runs nothing; its rows wait for
+//     the next epoch, within bounds.
 //   - A refusal of class retryable means that nothing moved, ever: no earlier sending of the row is in doubt. A train whose
 //     reply is lost is sent again as it is (acts are idempotent by their keys), for at most Config.UnsureFor; then its rows
 //     are OutcomeUnknown, an alter at once.

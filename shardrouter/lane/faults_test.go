@@ -34,8 +34,8 @@ func isTrain(request []byte) bool {
 
 // quick makes clients that give an answer up after a short time.
 func quick(c *Config) {
-	c.Open = func(addr string) (Shard, error) {
-		return luascripts.Open(luascripts.Config{Addr: addr, ReadTimeout: 150 * time.Millisecond, DialTimeout: 150 * time.Millisecond})
+	c.Open = func(addr string, epoch uint32) (Shard, error) {
+		return luascripts.Open(luascripts.Config{Addr: addr, Epoch: epoch, ReadTimeout: 150 * time.Millisecond, DialTimeout: 150 * time.Millisecond})
 	}
 }
 
@@ -250,6 +250,58 @@ func TestPartitionThatDoesNotServe(t *testing.T) {
 	}
 }
 
+// TestShardThatAdmitsNoTrain: it lost its scripts, by a restart or by somebody's hand. Rows wait for the next epoch; without
+// one they are refused. Nothing runs, though the partitions are there, in the epoch that the map shows.
+func TestShardThatAdmitsNoTrain(t *testing.T) {
+	w := newWorld(t, 1, nil, func(c *Config) { c.RetryFor = 400 * time.Millisecond })
+	bank, shop := w.open(1, "bank", journal.Issuance), w.open(1, "shop", 0)
+	w.durable()
+	w.redisCLI(0, "script", "flush")
+	began := time.Now()
+	if o := w.ask(1, transfer(bank, shop, "a", 1)); o.Status != journal.ShardUnavailable {
+		t.Errorf("without another map: %v", o.Status)
+	}
+	if took := time.Since(began); took < 300*time.Millisecond {
+		t.Errorf("refused after %v", took)
+	}
+	if got := w.available(shop); got != 0 {
+		t.Errorf("%d moved", got)
+	}
+
+	// The next owner's map comes while rows wait.
+	w = newWorld(t, 1, nil, nil)
+	w.durable()
+	w.redisCLI(0, "script", "flush")
+	s := newSink()
+	open := journal.Row{Op: journal.OpOpen, Account: account(1, "a"), Text: []byte(`{}`)}
+	tag := w.send(s, 1, open)
+	w.eventually("it was tried", func() bool { return w.stats().Faults > 0 })
+	w.load(0, 2)
+	w.republish(0, 2, "")
+	if o := s.wait(t, 1)[tag]; o.Status != journal.Opened || o.Position.Epoch != 2 {
+		t.Errorf("in the next epoch: %v in %d", o.Status, o.Position.Epoch)
+	}
+}
+
+// TestLaneWithAnOldMap gets nothing executed after a takeover, whatever the shard holds.
+func TestLaneWithAnOldMap(t *testing.T) {
+	w := newWorld(t, 1, nil, func(c *Config) { c.RetryFor = 200 * time.Millisecond })
+	bank, shop := w.open(1, "bank", journal.Issuance), w.open(1, "shop", 0)
+	w.durable()
+	if was, err := w.shards[0].Stop(t.Context(), 1); err != nil || !was {
+		t.Fatal(was, err)
+	}
+	if err := w.shards[0].Admit(t.Context(), 2); err != nil { // the partitions are in epoch 1 still: not they hold it back
+		t.Fatal(err)
+	}
+	if o := w.ask(1, transfer(bank, shop, "a", 1)); o.Status != journal.ShardUnavailable {
+		t.Errorf("%v", o.Status)
+	}
+	if got := w.available(shop); got != 0 {
+		t.Errorf("%d moved", got)
+	}
+}
+
 // TestOthersInTheTrainGoOn: a partition that does not serve holds nobody else up.
 func TestOthersInTheTrainGoOn(t *testing.T) {
 	w := newWorld(t, 1, nil, nil)
@@ -268,6 +320,9 @@ func TestOthersInTheTrainGoOn(t *testing.T) {
 	outs := s.wait(t, partitions-1)
 	if _, ok := outs[1]; ok {
 		t.Fatalf("partition 1: %v", outs[1].Status)
+	}
+	if err := w.shards[0].Admit(t.Context(), 2); err != nil {
+		t.Fatal(err)
 	}
 	w.republish(0, 2, "") // of all: now the others do not serve
 	for p, o := range s.wait(t, partitions) {

@@ -100,6 +100,9 @@ func (w *world) load(server int, epoch uint32) {
 	if err := w.shards[server].Load(w.Context(), books...); err != nil {
 		w.Fatal(err)
 	}
+	if err := w.shards[server].Admit(w.Context(), epoch); err != nil {
+		w.Fatal(err)
+	}
 }
 
 // republish shows another epoch of a server's partitions, at its old address or another.

@@ -1,0 +1,118 @@
+package luascripts
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Trains are fenced by something that dies with the Redis process: its script cache. The text of the train's scripts names an
+// epoch, a client sends their SHA and never the text, and only a keeper loads them, once, before the map shows its epoch. So
+// a Redis that was started again, a replica that was promoted, or one whose scripts somebody flushed runs no train, whatever
+// data it came back with, until a keeper has compared or rebuilt it and admitted trains in an epoch of its own.
+//
+// What is asked and done together goes over one connection, so in one process; not as a transaction, which a full Redis refuses.
+// SCRIPT LOAD, not EVAL: newer Redis evicts what EVAL has cached. Redis 7 neither saves nor replicates scripts.
+
+// trainFiles are in the order in which they need one another. A function may use 60 names from outside: two groups.
+var trainFiles = []string{
+	"state.lua", "answers.lua", "reservations.lua", "suspense.lua",
+	groupPrefix + "acts/open.lua acts/alter.lua acts/read.lua acts/check.lua acts/transfer.lua acts/pay.lua",
+	groupPrefix + "acts/reserve.lua acts/confirm.lua acts/cancel.lua acts/expire.lua acts/look.lua",
+	"acts/deliver.lua",
+	"train.lua",
+}
+
+var trainText = assemble("", trainFiles...)
+
+// admission is what runs trains in one epoch: for all of them, and for those that only release money.
+type admission struct{ train, release script }
+
+func admissionIn(epoch uint32) admission {
+	name := fmt.Sprintf("\n-- epoch %d", epoch)
+	return admission{newScript("#!lua" + name + trainText), newScript("#!lua flags=allow-oom" + name + trainText)}
+}
+
+// Admit lets trains run that clients send in this epoch (Config.Epoch). A keeper calls it when the shard is as the log says
+// and the partitions are in its epoch, before the map shows that epoch, and never again: a shard that has lost the scripts
+// (Look) has lost more.
+func (s *Shard) Admit(ctx context.Context, epoch uint32) error {
+	a := admissionIn(epoch)
+	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.ScriptLoad(ctx, a.train.text)
+		p.ScriptLoad(ctx, a.release.text)
+		return nil
+	})
+	return s.fault("admit trains to", err)
+}
+
+// Stop lets no train run any more, of any epoch, until Admit. It answers whether trains of all the given epochs were admitted
+// until then: if so, the Redis process is the one in which those epochs began, with all that they did.
+func (s *Shard) Stop(ctx context.Context, epochs ...uint32) (admitted bool, err error) {
+	var exist *redis.BoolSliceCmd
+	_, err = s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		exist = scriptsOf(ctx, p, epochs)
+		p.Do(ctx, "script", "flush", "sync")
+		return nil
+	})
+	if err != nil {
+		return false, s.fault("stop trains to", err)
+	}
+	return all(exist), nil
+}
+
+// Look is what a keeper sees of the shard that it serves.
+type Look struct {
+	Parts    map[int]Part
+	Admitted bool // trains of the epoch may run
+	Primary  bool // it is no replica
+}
+
+// Look looks at a shard that is served in an epoch.
+func (s *Shard) Look(ctx context.Context, epoch uint32) (l Look, err error) {
+	var parts *redis.MapStringStringCmd
+	var exist *redis.BoolSliceCmd
+	var role *redis.Cmd
+	_, err = s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		parts, exist, role = p.HGetAll(ctx, partsKey), scriptsOf(ctx, p, []uint32{epoch}), p.Do(ctx, "role")
+		return nil
+	})
+	if err != nil {
+		return l, s.fault("look at", err)
+	}
+	if l.Parts, err = parseParts(parts.Val()); err != nil {
+		return l, s.fault("look at", err)
+	}
+	words, err := role.Slice()
+	if err != nil || len(words) == 0 {
+		return l, s.fault("look at", fmt.Errorf("%w: role %v: %w", ErrBadReply, words, err))
+	}
+	l.Admitted, l.Primary = all(exist), words[0] == "master"
+	return l, nil
+}
+
+// scriptsOf asks for the scripts of epochs; of no epoch, for none.
+func scriptsOf(ctx context.Context, p redis.Pipeliner, epochs []uint32) *redis.BoolSliceCmd {
+	if len(epochs) == 0 {
+		return nil
+	}
+	var shas []string
+	for _, e := range epochs {
+		a := admissionIn(e)
+		shas = append(shas, a.train.sha, a.release.sha)
+	}
+	return p.ScriptExists(ctx, shas...)
+}
+
+func all(exist *redis.BoolSliceCmd) bool {
+	if exist == nil {
+		return false
+	}
+	for _, is := range exist.Val() {
+		if !is {
+			return false
+		}
+	}
+	return true
+}
