@@ -316,10 +316,14 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 func TestSettings(t *testing.T) {
 	b := newTeller(t)
 	must(t, b.s.CheckSettings(t.Context()))
+	b.set("appendonly", "yes")
+	if err := b.s.CheckSettings(t.Context()); !errors.Is(err, ErrSettings) || errors.Is(err, ErrEviction) || !strings.Contains(err.Error(), "CONFIG SET appendonly no") {
+		t.Errorf("got %v", err)
+	}
 	b.set("maxmemory-policy", "allkeys-lru")
 	b.set("hash-max-listpack-entries", "512")
 	err := b.s.CheckSettings(t.Context())
-	if !errors.Is(err, ErrSettings) || !strings.Contains(err.Error(), "CONFIG SET maxmemory-policy noeviction") ||
+	if !errors.Is(err, ErrEviction) || !strings.Contains(err.Error(), "CONFIG SET maxmemory-policy noeviction") ||
 		!strings.Contains(err.Error(), "CONFIG SET hash-max-listpack-entries 0") {
 		t.Errorf("got %v", err)
 	}

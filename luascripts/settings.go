@@ -11,18 +11,26 @@ import (
 // ErrSettings says that a Redis is set up so that money could be lost, or every act would be slow.
 var ErrSettings = errors.New("unfit settings")
 
-// CheckSettings reads the settings that a shard depends on and names every one that is wrong, with the fix (ErrSettings).
+// ErrEviction is the one among ErrSettings by which a shard that serves may have lost money already. The others make it slow,
+// or waste its disk: what it would come back with is not served (admit.go).
+var ErrEviction = fmt.Errorf("%w: Redis may evict", ErrSettings)
+
+// CheckSettings reads the settings that a shard depends on and names every one that is wrong, with the fix (ErrSettings,
+// ErrEviction).
 func (s *Shard) CheckSettings(ctx context.Context) error {
 	info, err := s.client.Info(ctx, "server").Result()
 	if err != nil {
 		return s.fault("check the settings of", err)
 	}
 	errs := []error{checkVersion(info)}
-	for _, want := range []struct{ name, value, why string }{
-		{"maxmemory-policy", "noeviction", "an evicted account is lost money"},
-		{"hash-max-listpack-entries", "0", "a small hash is scanned from end to end by every act"},
-		{"save", "", "a Redis that comes back with an older state would serve it in its old epoch"},
-		{"appendonly", "no", "a Redis that comes back with an older state would serve it in its old epoch"},
+	for _, want := range []struct {
+		name, value, why string
+		is               error
+	}{
+		{"maxmemory-policy", "noeviction", "an evicted account is lost money", ErrEviction},
+		{"hash-max-listpack-entries", "0", "a small hash is scanned from end to end by every act", ErrSettings},
+		{"save", "", "the journal is the truth: an older state that comes back is only in the way", ErrSettings},
+		{"appendonly", "no", "the journal is the truth: an older state that comes back is only in the way", ErrSettings},
 	} {
 		got, err := s.client.ConfigGet(ctx, want.name).Result()
 		if err != nil {
@@ -30,7 +38,7 @@ func (s *Shard) CheckSettings(ctx context.Context) error {
 		}
 		if got[want.name] != want.value {
 			errs = append(errs, fmt.Errorf("%w: %s is %q, must be %q (%s): CONFIG SET %s %s, and the same in redis.conf",
-				ErrSettings, want.name, got[want.name], want.value, want.why, want.name, want.value))
+				want.is, want.name, got[want.name], want.value, want.why, want.name, want.value))
 		}
 	}
 	return s.fault("check the settings of", errors.Join(errs...))

@@ -17,8 +17,14 @@
 // What it guarantees:
 //
 //   - Nothing is served before the log has been read to its end behind our EpochStarted, and the shard is in our epoch.
-//   - A shard is adopted only when its outbox continues the log (compare.go); else it is rebuilt from the log, which is
-//     the truth. What a shard was ahead of the log was never seen by anyone.
+//   - A shard is adopted only when it is the Redis process that served last and its outbox continues the log (compare.go);
+//     else it is rebuilt from the log, which is the truth. What a shard was ahead of the log was never seen by anyone.
+//   - Trains run only while a reign lasts and in its epoch: they are stopped before the comparison, and admitted before the
+//     map shows the new epoch. What makes a shard another one (a restart with whatever data, flushed scripts, a failover, other
+//     hands in it) stops them by itself, or is seen by the watch, which stops them.
+//   - Settings are checked before a shard is taken over, all of them, and every second while it serves. A maxmemory-policy
+//     that evicts ends the reign at once, and the shard is rebuilt when it is put back. The others (save, appendonly,
+//     hash-max-listpack-entries) are warned about: they are slow, and an older state that a Redis saves is never served.
 //   - Every leg that a durable accepted event of our partitions decides for another partition is credited there, once, in
 //     order (design section 6): the destination compares, we go on from the number that it names. A leg is settled when
 //     the destination's own journal has it. What is not settled is offered again.
@@ -28,7 +34,8 @@
 //   - Safety never rests on the election: whoever believes to lead and does not is stopped by the log (relay) and by the
 //     epochs in the shard.
 //
-// What it refuses to do: read the wallet's requests, decide a transfer, repair a damaged journal (Run ends with it).
+// What it refuses to do: read the wallet's requests, decide a transfer, repair a damaged journal (Run ends with it,
+// and the shard is not served).
 //
 // The place of resolution: a transfer with several payers leaves tried legs in partitions that are not its home. The
 // keeper of such a partition asks home what it decided, as the channels ask a destination what it has: a sender of rows

@@ -3,6 +3,9 @@ package keeper
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,6 +75,44 @@ func TestUnfitShardIsNotServed(t *testing.T) {
 	}
 }
 
+// said is what a keeper logs.
+type said struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *said) count(what string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Count(s.text.String(), what)
+}
+
+// TestSettingsThatAreWarnedAbout cost no reign, and are warned about once.
+func TestSettingsThatAreWarnedAbout(t *testing.T) {
+	t.Parallel() // it mostly waits
+	log := &said{}
+	c := newCluster(t, clusterOptions{servers: 1, partitions: 1, config: func(k *Config) {
+		k.Log, k.WatchEvery = slog.New(slog.NewTextHandler(log, nil)), 5*time.Millisecond
+	}})
+	c.keepAll()
+	c.redisCLI(0, "config", "set", "save", "3600 1")
+	c.eventually("it is warned", func() bool { return log.count("CONFIG SET save") == 1 })
+	c.redisCLI(0, "config", "set", "appendonly", "yes")
+	c.eventually("of both", func() bool { return log.count("CONFIG SET appendonly no") == 1 })
+	c.redisCLI(0, "config", "set", "save", "")
+	c.redisCLI(0, "config", "set", "appendonly", "no")
+	c.eventually("all is well", func() bool { return log.count("settings are right again") == 1 })
+	if s := c.keepers["k-s1"].Stats(); s.Reigns != 1 || s.State != Serving || log.count("settings are wrong") > 3 {
+		t.Errorf("%+v, warned %d times", s, log.count("settings are wrong"))
+	}
+}
+
 // TestShardWithAnotherHistoryIsRebuilt: what a keeper finds in a shard is believed only when it continues the log.
 func TestShardWithAnotherHistoryIsRebuilt(t *testing.T) {
 	for _, tc := range []struct {
@@ -80,6 +121,16 @@ func TestShardWithAnotherHistoryIsRebuilt(t *testing.T) {
 		adopted uint64
 	}{
 		{"as it was", func(*cluster, *luascripts.Shard) {}, 1},
+		{"as it was, but started again since", func(c *cluster, _ *luascripts.Shard) {
+			c.redisCLI(0, "save")
+			c.redis[0].Kill()
+			c.must(c.redis[0].Restart(c.Context()))
+			parts, err := c.shard(0).Parts(c.Context())
+			if err != nil || len(parts) != 2 {
+				c.Fatalf("it came back with %v, %v", parts, err)
+			}
+		}, 0},
+		{"as it was, but its scripts were flushed", func(c *cluster, _ *luascripts.Shard) { c.redisCLI(0, "script", "flush") }, 0},
 		{"empty", func(c *cluster, s *luascripts.Shard) { c.must(s.Wipe(c.Context(), 1<<32-1)) }, 0},
 		{"behind", func(c *cluster, s *luascripts.Shard) {
 			c.must(s.Wipe(c.Context(), 1<<32-1))

@@ -19,7 +19,7 @@ const settingsEvery = 10
 func (r *reign) watchShard(ctx context.Context) error {
 	tick := time.NewTicker(r.cfg.WatchEvery)
 	defer tick.Stop()
-	answered := time.Now()
+	answered, warned := time.Now(), ""
 	for n := 1; ; n++ {
 		select {
 		case <-tick.C:
@@ -39,21 +39,36 @@ func (r *reign) watchShard(ctx context.Context) error {
 			return r.lost(ctx, err)
 		}
 		if n%settingsEvery == 0 {
-			if err := r.stillFit(ctx); err != nil {
+			if err := r.stillFit(ctx, &warned); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// stillFit looks at the settings on which the shard's money depends. One that was allowed to evict is not believed again:
-// what is missing cannot be seen.
-func (r *reign) stillFit(ctx context.Context) error {
+// stillFit looks at the settings on which the shard depends. One that was allowed to evict is not believed again: what is
+// missing cannot be seen. What else is wrong is warned about, once, until it is put right or something else is wrong.
+func (r *reign) stillFit(ctx context.Context, warned *string) error {
 	err := r.shard.CheckSettings(ctx)
-	if !errors.Is(err, luascripts.ErrSettings) {
-		return nil // fit, or it did not answer
+	switch {
+	case errors.Is(err, luascripts.ErrEviction):
+		return r.lost(ctx, fmt.Errorf("%w: %w", errShardLost, err))
+	case err != nil && !errors.Is(err, luascripts.ErrSettings):
+		return nil // it did not answer
 	}
-	return r.lost(ctx, fmt.Errorf("%w: %w", errShardLost, err))
+	now := ""
+	if err != nil {
+		now = err.Error()
+	}
+	switch {
+	case now == *warned:
+	case now == "":
+		r.cfg.Log.Warn("settings are right again")
+	default:
+		r.cfg.Log.Warn("settings are wrong: the shard goes on, and would not be taken over like this", "error", err)
+	}
+	*warned = now
+	return nil
 }
 
 func (r *reign) stillOurs(look luascripts.Look, durable []luascripts.Mark) error {
