@@ -3,6 +3,10 @@ package systemtest
 import (
 	"fmt"
 	"testing"
+
+	"github.com/segmentio/kafka-go"
+
+	"walletd/deploy/local"
 )
 
 // P3, P17: every kind of process of a cluster is killed, one after the other, and the load goes on. Where another one can
@@ -38,13 +42,13 @@ func TestClusterLosesEveryKind(t *testing.T) {
 			l.advance(steady)
 		}},
 		{"the Kafka broker", func(int) {
-			c.kafka.Kill()
-			restartServer(t, c.kafka)
+			c.kafka[0].Kill()
+			restartServer(t, c.kafka[0])
 			l.advance(steady)
 		}},
 		{"ZooKeeper", func(int) {
-			c.zookeeper.Kill()
-			restartServer(t, c.zookeeper)
+			c.zookeeper[0].Kill()
+			restartServer(t, c.zookeeper[0])
 			l.advance(steady)
 		}},
 	}
@@ -68,7 +72,7 @@ func TestClusterLosesEveryKind(t *testing.T) {
 func TestFrozenKeeperDoesNoHarm(t *testing.T) {
 	c := startCluster(t, clusterOptions{})
 	l := startLoad(t, c.wallet)
-	for range rounds(t, 2) {
+	for range rounds(t, 1) {
 		l.advance(steady)
 		name := c.leader(0)
 		frozen, other := c.leading(name)
@@ -108,4 +112,40 @@ func TestFrozenGatewayDoesNoHarm(t *testing.T) {
 		l.advance(steady)
 	}
 	c.check(l.stop())
+}
+
+// P3: with three of each, a broker and a ZooKeeper may stay dead: the journal goes on with new leaders, and the dead ones
+// catch up when they come back.
+func TestQuorumsLoseAMember(t *testing.T) {
+	c := startCluster(t, clusterOptions{quorum: true})
+	l := startLoad(t, c.wallet)
+	for round := range rounds(t, 2) {
+		for _, servers := range [][]*local.Server{c.kafka, c.zookeeper} {
+			s := servers[round%len(servers)]
+			l.advance(steady)
+			t.Logf("killing %s", s.Name)
+			s.Kill()
+			l.advance(steady)
+			restartServer(t, s)
+		}
+		await(t, recoverLimit, "the journal has all its copies again", func() error { return c.inSync() })
+	}
+	c.check(l.stop())
+}
+
+// inSync asks whether every partition's copies are in sync, so that the next broker may die.
+func (c *cluster) inSync() error {
+	client := &kafka.Client{Addr: kafka.TCP(addrsOf(c.kafka)...), Timeout: answerLimit}
+	m, err := client.Metadata(within(c.t, answerLimit), &kafka.MetadataRequest{})
+	if err != nil {
+		return err
+	}
+	for _, topic := range m.Topics {
+		for _, p := range topic.Partitions {
+			if len(p.Isr) < len(p.Replicas) || len(p.Replicas) == 0 {
+				return fmt.Errorf("partition %d of %s: %d of %d are in sync", p.ID, topic.Name, len(p.Isr), len(p.Replicas))
+			}
+		}
+	}
+	return nil
 }

@@ -17,7 +17,7 @@ func TestClusterServersFreeze(t *testing.T) {
 	c := startCluster(t, clusterOptions{ownServers: true})
 	l := startLoad(t, c.wallet)
 	for round := range rounds(t, 1) {
-		for _, s := range []*local.Server{c.shards[round%len(c.shards)], c.kafka, c.zookeeper} {
+		for _, s := range []*local.Server{c.shards[round%len(c.shards)], c.kafka[0], c.zookeeper[0]} {
 			l.advance(steady)
 			t.Logf("freezing %s", s.Name)
 			if err := s.Pause(); err != nil {

@@ -23,7 +23,7 @@ type cluster struct {
 	*wallet
 	config string // walletd.yaml
 
-	zookeeper, kafka *local.Server
+	zookeeper, kafka []*local.Server     // one each, or three
 	shards           []*local.Server     // s1, s2
 	proxies          []*faultproxy.Proxy // before the shards, where asked for
 
@@ -45,6 +45,7 @@ type member struct {
 // clusterOptions say what is not as usual.
 type clusterOptions struct {
 	ownServers bool // ZooKeeper and Kafka of its own: the test kills them
+	quorum     bool // three of each, of its own
 	proxies    bool // fault proxies between all processes and the shards
 }
 
@@ -54,15 +55,11 @@ var clusters atomic.Int64
 func startCluster(t testing.TB, o clusterOptions) *cluster {
 	t.Helper()
 	c := &cluster{}
-	if o.ownServers {
-		c.zookeeper, c.kafka = local.ZooKeeper(t), local.Kafka(t)
-	} else {
-		c.zookeeper, c.kafka = local.SharedZooKeeper(t), local.SharedKafka(t)
-	}
+	c.startServers(t, o)
 	name := fmt.Sprintf("system%d", clusters.Add(1))
 	topic := "wallet.journal." + name
-	yaml := fmt.Sprintf("cluster: %s\npartitions: %d\ntopic: %s\nreplicas: 1\ndev: true\nzookeeper: [%q]\nkafka: [%q]\nshards:\n",
-		name, clusterPartitions, topic, c.zookeeper.Addr, c.kafka.Addr)
+	yaml := fmt.Sprintf("cluster: %s\npartitions: %d\ntopic: %s\nreplicas: %d\ndev: true\nzookeeper: [%s]\nkafka: [%s]\nshards:\n",
+		name, clusterPartitions, topic, len(c.kafka), strings.Join(addrsOf(c.zookeeper), ", "), strings.Join(addrsOf(c.kafka), ", "))
 	for i := range 2 {
 		s := local.Redis(t)
 		c.shards = append(c.shards, s)
@@ -85,7 +82,7 @@ func startCluster(t testing.TB, o clusterOptions) *cluster {
 
 	c.wallet = &wallet{t: t, partitions: clusterPartitions, verify: []string{"-c", c.config}}
 	c.openLog = func() (journal.Log, func() error, error) {
-		log, err := kafkalog.Open(context.Background(), kafkalog.Config{Brokers: []string{c.kafka.Addr}, Topic: topic, Partitions: clusterPartitions, Replicas: 1, Dev: true})
+		log, err := kafkalog.Open(context.Background(), kafkalog.Config{Brokers: addrsOf(c.kafka), Topic: topic, Partitions: clusterPartitions, Replicas: len(c.kafka), Dev: true})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -108,6 +105,40 @@ func startCluster(t testing.TB, o clusterOptions) *cluster {
 		m.awaitReady()
 	}
 	return c
+}
+
+// startServers starts ZooKeeper and Kafka: those that all tests share, or some for this one.
+func (c *cluster) startServers(t testing.TB, o clusterOptions) {
+	t.Helper()
+	switch {
+	case o.quorum:
+		var err error
+		if c.zookeeper, err = local.StartZooKeeperQuorum(t.Context(), t.TempDir(), 3); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { killAll(c.zookeeper) })
+		if c.kafka, err = local.StartKafkaQuorum(t.Context(), t.TempDir(), 3); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { killAll(c.kafka) })
+	case o.ownServers:
+		c.zookeeper, c.kafka = []*local.Server{local.ZooKeeper(t)}, []*local.Server{local.Kafka(t)}
+	default:
+		c.zookeeper, c.kafka = []*local.Server{local.SharedZooKeeper(t)}, []*local.Server{local.SharedKafka(t)}
+	}
+}
+
+func killAll(servers []*local.Server) {
+	for _, s := range servers {
+		s.Kill()
+	}
+}
+
+func addrsOf(servers []*local.Server) (addrs []string) {
+	for _, s := range servers {
+		addrs = append(addrs, s.Addr)
+	}
+	return addrs
 }
 
 func (c *cluster) member(name, path, role string, flags ...string) *member {

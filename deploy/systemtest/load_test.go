@@ -65,6 +65,9 @@ func startLoad(t testing.TB, w *wallet) *load {
 		k := &worker{load: l, n: n, session: l.sessions[n%len(l.sessions)], dice: dice(t, uint64(n))}
 		l.workers.Go(k.run)
 	}
+	for n := range loners {
+		l.startLoner(n, taken)
+	}
 	t.Cleanup(l.end)
 	l.advance(1)
 	return l
@@ -152,8 +155,10 @@ func (k *worker) operate() {
 		k.batch()
 	case d < 80:
 		k.repeat()
-	case d < 96:
+	case d < 94:
 		k.reservation()
+	case d < 97:
+		k.alter()
 	default:
 		k.cancelFirst()
 	}
