@@ -66,8 +66,12 @@ func problem(w http.ResponseWriter, code, detail string) {
 }
 
 func (n *node) adminReady(w http.ResponseWriter, _ *http.Request) {
-	if serving := n.serving(); serving < n.cfg.partitions {
-		answer(w, http.StatusServiceUnavailable, map[string]any{"status": "not ready", "partitions_serving": serving, "partitions": n.cfg.partitions})
+	if serving, down := n.serving(); serving < n.cfg.partitions {
+		state := map[string]any{"status": "not ready", "partitions_serving": serving, "partitions": n.cfg.partitions}
+		if len(down) > 0 {
+			state["shards_down"] = down
+		}
+		answer(w, http.StatusServiceUnavailable, state)
 		return
 	}
 	answer(w, http.StatusOK, map[string]string{"status": "ready"})

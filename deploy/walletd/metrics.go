@@ -31,7 +31,7 @@ var (
 	descReserved    = desc("reservations_open", "Open reservations.", shardLabel...)
 	descInFlight    = desc("keeper_channel_legs", "Legs that are decided and not settled.", channelLabel...)
 	descBroken      = desc("keeper_channel_broken", "1: the destination claims more than the log holds. An alarm.", channelLabel...)
-	allKeeperStates = []keeper.State{keeper.Electing, keeper.Claiming, keeper.Waiting, keeper.Comparing, keeper.Rebuilding, keeper.Fencing, keeper.Serving, keeper.Resting, keeper.Ended}
+	allKeeperStates = []keeper.State{keeper.Electing, keeper.Claiming, keeper.Waiting, keeper.Comparing, keeper.Rebuilding, keeper.Fencing, keeper.Serving, keeper.Resting, keeper.Damaged, keeper.Ended}
 )
 
 func desc(name, help string, labels ...string) *prometheus.Desc {

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,6 +40,7 @@ type nodeConfig struct {
 	projectorURL string   // of another process, where this one has no projector
 	token        string
 	origins      []string
+	whole        bool // it does not begin with a journal that is damaged in part
 }
 
 // node is one process's parts. The fields above the blank line are given, the others come about in run.
@@ -56,7 +59,8 @@ type node struct {
 	projector *projector.Projector
 	keepers   []*keeper.Keeper
 	gateway   *gateway.Server
-	empty     bool // the journal has no event yet
+	empty     bool                  // the journal has no event yet
+	damage    atomic.Pointer[error] // of the journal, that a keeper has found
 }
 
 // run creates the parts, wires and opens them, calls ready when everything answers, waits for ctx, and stops in reverse:
@@ -74,7 +78,7 @@ func (n *node) run(ctx context.Context, r roles, ready func(context.Context) err
 		parts.Go(func() error { return quiet(inner, n.lanes.Run(inner)) })
 	}
 	for _, k := range n.keepers {
-		parts.Go(func() error { return quiet(inner, k.Run(inner)) })
+		parts.Go(func() error { return n.keep(inner, k) })
 	}
 	if n.projector != nil {
 		parts.Go(func() error { return quiet(inner, n.projector.Run(inner)) })
@@ -87,6 +91,16 @@ func (n *node) run(ctx context.Context, r roles, ready func(context.Context) err
 	n.stopDoors(doors)
 	stopParts()
 	return errors.Join(err, parts.Wait(), n.close())
+}
+
+// keep runs a keeper. One whose journal is damaged ends, and says so; its shard is not served, and everything else goes on.
+func (n *node) keep(ctx context.Context, k *keeper.Keeper) error {
+	err := k.Run(ctx)
+	if errors.Is(err, journal.ErrDamaged) {
+		n.damage.CompareAndSwap(nil, &err)
+		return nil
+	}
+	return quiet(ctx, err)
 }
 
 // await is the time between opening and stopping.
@@ -272,24 +286,42 @@ func (n *node) close() error {
 	return nil
 }
 
-// serving is the number of partitions that a keeper serves in this process's map.
-func (n *node) serving() int {
+// serving is the number of partitions that a keeper serves in this process's map; down are the shards whose journal is
+// damaged.
+func (n *node) serving() (partitions int, down []string) {
 	m := n.source.Current()
 	if m == nil {
-		return 0
+		return 0, nil
 	}
-	count := 0
-	for _, p := range m.Partitions {
-		if p.Epoch > 0 && m.Shards[p.Shard].State == shardrouter.StateServing {
-			count++
+	for id, s := range m.Shards {
+		switch s.State {
+		case shardrouter.StateServing:
+			for _, p := range m.PartitionsOf(id) {
+				if m.Partitions[p].Epoch > 0 {
+					partitions++
+				}
+			}
+		case shardrouter.StateDown:
+			down = append(down, id)
 		}
 	}
-	return count
+	slices.Sort(down)
+	return partitions, down
 }
 
-// untilServing waits until everything answers. A keeper alone is ready when it stands by: another may own the shards.
+// untilServing waits until everything answers that will. A keeper alone is ready when it stands by: another may own the shards.
 func (n *node) untilServing(ctx context.Context, r roles) error {
-	for r.gateway && n.serving() < n.cfg.partitions {
+	for r.gateway {
+		if damage := n.damage.Load(); damage != nil && n.cfg.whole {
+			return exit(exitFailed, "%w%s", *damage, journalHint(*damage))
+		}
+		serving, down := n.serving()
+		for _, id := range down {
+			serving += len(n.source.Current().PartitionsOf(id))
+		}
+		if serving >= n.cfg.partitions {
+			return nil
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

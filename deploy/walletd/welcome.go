@@ -60,6 +60,7 @@ func (a *app) statusLine(ctx context.Context, n *node) {
 			rate = events - last
 		}
 		last = events
-		fmt.Fprintf(a.err, "\r\033[K%d events (%d/s) · projection %d behind · %d sessions · %d of %d partitions serve", events, rate, behind, n.gateway.Sessions(), n.serving(), n.cfg.partitions)
+		serving, _ := n.serving()
+		fmt.Fprintf(a.err, "\r\033[K%d events (%d/s) · projection %d behind · %d sessions · %d of %d partitions serve", events, rate, behind, n.gateway.Sessions(), serving, n.cfg.partitions)
 	}
 }

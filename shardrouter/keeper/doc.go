@@ -34,8 +34,8 @@
 //   - Safety never rests on the election: whoever believes to lead and does not is stopped by the log (relay) and by the
 //     epochs in the shard.
 //
-// What it refuses to do: read the wallet's requests, decide a transfer, repair a damaged journal (Run ends with it,
-// and the shard is not served).
+// What it refuses to do: read the wallet's requests, decide a transfer, repair a damaged journal: Run ends with it,
+// the shard runs nothing and is down in the map.
 //
 // The place of resolution: a transfer with several payers leaves tried legs in partitions that are not its home. The
 // keeper of such a partition asks home what it decided, as the channels ask a destination what it has: a sender of rows

@@ -40,9 +40,15 @@ var (
 )
 
 // Run keeps the shard until ctx ends, and answers ctx's error. It gives up by itself only when the journal is damaged
-// (journal.ErrDamaged): then people must look. It runs once at a time.
-func (k *Keeper) Run(ctx context.Context) error {
-	defer k.tell(Progress{State: Ended})
+// (journal.ErrDamaged): then people must look, no train runs in the shard, and the map shows it down. It runs once at a time.
+func (k *Keeper) Run(ctx context.Context) (err error) {
+	defer func() {
+		if errors.Is(err, journal.ErrDamaged) {
+			k.tell(Progress{State: Damaged, Reason: err.Error()})
+			return
+		}
+		k.tell(Progress{State: Ended})
+	}()
 	rest := k.cfg.RestMin
 	for {
 		k.tell(Progress{State: Electing})
@@ -52,7 +58,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, journal.ErrDamaged):
-			k.cfg.Log.Error("the journal is damaged; the shard is not served", "error", err)
+			k.cfg.Log.Error("the journal is damaged; the shard is not served until it is restored and its keeper is started again", "error", err)
 			return fmt.Errorf("keeper of shard %s: %w", k.cfg.Shard, err)
 		case time.Since(began) > 10*k.cfg.RestMax: // it went well for a while
 			rest = k.cfg.RestMin

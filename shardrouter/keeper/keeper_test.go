@@ -114,6 +114,25 @@ func TestDamagedJournalIsNotServed(t *testing.T) {
 		t.Fatalf("it goes on: %+v", k.Stats())
 	}
 	delete(c.keepers, "next")
+	if s := k.Stats(); s.State != Damaged {
+		t.Errorf("%+v", s)
+	}
+	if s := c.static.Current().Shards["s1"]; s.State != shardrouter.StateDown {
+		t.Errorf("the map shows %+v", s)
+	}
+	// What nobody can journal does not run.
+	before, err := c.shard(0).Parts(t.Context())
+	c.must(err)
+	h := c.account(0, "late")
+	if o := c.asker().ask(0, journal.Row{Op: journal.OpOpen, Account: h, Text: []byte(`{}`)}); o.Status != journal.ShardUnavailable {
+		t.Errorf("%v", o.Status)
+	}
+	if after, err := c.shard(0).Parts(t.Context()); err != nil || after[0] != before[0] {
+		t.Errorf("%v, before %v, %v", after, before, err)
+	}
+	c.journalOf = nil
+	next := c.keep(0, "after the repair")
+	c.eventually("it serves", func() bool { return next.Stats().State == Serving })
 }
 
 // spoiled is a log with one wrong byte.

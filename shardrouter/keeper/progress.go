@@ -20,6 +20,7 @@ const (
 	Fencing    State = "fencing"    // the shard goes on, in our epoch
 	Serving    State = "serving"
 	Resting    State = "resting" // between two reigns
+	Damaged    State = "damaged" // the journal is damaged: the shard is not served until people have looked
 	Ended      State = "ended"
 )
 

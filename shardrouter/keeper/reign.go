@@ -34,7 +34,7 @@ type reign struct {
 }
 
 // rule reigns once, from the new epoch to whatever ends it.
-func (k *Keeper) rule(ctx context.Context) error {
+func (k *Keeper) rule(ctx context.Context) (err error) {
 	home, partitions, err := k.home(ctx)
 	if err != nil {
 		return err
@@ -43,7 +43,12 @@ func (k *Keeper) rule(ctx context.Context) error {
 	if r.shard, err = k.cfg.Open(r.addr); err != nil {
 		return fmt.Errorf("open shard %s at %s: %w", k.cfg.Shard, r.addr, err)
 	}
-	defer func() { _ = r.shard.Close() }()
+	defer func() {
+		if errors.Is(err, journal.ErrDamaged) {
+			r.takeDown(ctx)
+		}
+		_ = r.shard.Close()
+	}()
 	if err := r.claim(ctx); err != nil {
 		return err
 	}
@@ -216,6 +221,24 @@ func (r *reign) publish(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", errDeposed, err)
 	}
 	return err
+}
+
+// takeDown leaves a shard whose journal is damaged so that nothing runs in it, which nobody could journal, and the map says so.
+func (r *reign) takeDown(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lostTimeout)
+	defer cancel()
+	r.condemn(ctx)
+	err := r.cfg.Store.Publish(ctx, func(m *shardrouter.Map) (*shardrouter.Map, error) {
+		s, known := m.Shards[r.cfg.Shard]
+		if !known || (r.epoch > 0 && s.Epoch > r.epoch) {
+			return nil, nil // it is another's
+		}
+		s.State = shardrouter.StateDown
+		return m.WithShard(s), nil
+	})
+	if err != nil {
+		r.cfg.Log.Warn("the map does not show that the shard is down", "error", err)
+	}
 }
 
 // movedAway answers why a map ends the reign, nil when it does not.
