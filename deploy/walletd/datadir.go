@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"walletd/journal"
 	"walletd/journal/filelog"
@@ -68,7 +69,22 @@ func openDataDir(path string, want dirMeta, shards int) (*dataDir, error) {
 	case want.Journal != "" && want.Journal != d.Journal:
 		return nil, differs("journal", d.Journal, want.Journal)
 	}
-	return d, nil
+	return d, d.checkJournal()
+}
+
+// checkJournal refuses to begin an empty wallet where there was one: a map and a projection come about when the journal is
+// there, and never without it.
+func (d *dataDir) checkJournal() error {
+	if d.Journal != "file" || filelog.Exists(d.journalDir()) {
+		return nil
+	}
+	for _, rest := range []string{d.mapFile(), d.projectionDir()} {
+		if _, err := os.Stat(rest); err == nil {
+			return exit(exitFailed, "data directory %s is damaged: it has %s, but its journal is gone; restore %s from a backup, or begin with an empty wallet with --fresh",
+				d.path, filepath.Base(rest), d.journalDir())
+		}
+	}
+	return nil
 }
 
 // readDataDir reads a data directory that must be there.
@@ -80,8 +96,14 @@ func readDataDir(path string) (*dataDir, error) {
 }
 
 func (d *dataDir) create(want dirMeta, shards int) error {
+	damaged := func(what string) error {
+		return exit(exitFailed, "data directory %s is damaged: it has a %s but no wallet.json; restore it from a backup, or start afresh with --fresh", d.path, what)
+	}
 	if rest, err := os.ReadDir(d.journalDir()); err == nil && len(rest) > 0 {
-		return exit(exitFailed, "data directory %s is damaged: it has a journal but no wallet.json; restore it from a backup, or start afresh with --fresh", d.path)
+		return damaged("journal")
+	}
+	if _, err := os.Stat(d.mapFile()); err == nil {
+		return damaged("map.json")
 	}
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
@@ -98,7 +120,7 @@ func (d *dataDir) create(want dirMeta, shards int) error {
 	for i := range shards {
 		d.Shards = append(d.Shards, fmt.Sprintf("s%d", i+1))
 	}
-	if err := os.MkdirAll(d.path, 0o755); err != nil {
+	if err := filelog.MakeDir(d.path, 0o755); err != nil {
 		return exit(exitFailed, "data directory: %w; name another with --data", err)
 	}
 	b, err := json.MarshalIndent(d.dirMeta, "", "  ")
@@ -117,9 +139,10 @@ func fresh(path string) error {
 	if err != nil {
 		return fmt.Errorf("--fresh: %w", err)
 	}
-	ours := map[string]bool{"wallet.json": true, "map.json": true, "journal": true, "projection": true, "redis": true, "kafka": true}
+	// wallet.json goes last: a directory of which only a part is gone is damaged, not empty.
+	ours := []string{"projection", "redis", "kafka", "journal", "map.json", "wallet.json"}
 	for _, e := range entries {
-		if !ours[e.Name()] {
+		if !slices.Contains(ours, e.Name()) {
 			return exit(exitUsage, "--fresh: %s holds %s, which is not walletd's; name another --data, or remove it yourself", path, e.Name())
 		}
 	}
@@ -129,7 +152,7 @@ func fresh(path string) error {
 		return exit(exitFailed, "--fresh: %w; stop that process, or use another --data", err)
 	}
 	defer lock.Close()
-	for name := range ours {
+	for _, name := range ours {
 		if err := os.RemoveAll(filepath.Join(path, name)); err != nil {
 			return fmt.Errorf("--fresh: %w", err)
 		}

@@ -5,10 +5,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // FS is what the log asks of a file system; tests put faults in between. A path has the log's directory in front.
 type FS interface {
+	// MkdirAll makes dir and its parents, durably.
 	MkdirAll(dir string) error
 	OpenFile(name string, flag int) (File, error)
 	Rename(from, to string) error
@@ -38,7 +40,7 @@ var ErrLocked = errors.New("in use by another process")
 // osFS is the machine's own file system.
 type osFS struct{}
 
-func (osFS) MkdirAll(dir string) error    { return os.MkdirAll(dir, 0o750) }
+func (osFS) MkdirAll(dir string) error    { return MakeDir(dir, 0o750) }
 func (osFS) Rename(from, to string) error { return os.Rename(from, to) }
 func (osFS) Remove(name string) error     { return os.Remove(name) }
 
@@ -65,6 +67,29 @@ func (osFS) SyncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// MakeDir makes a directory and the parents that it lacks. Their names are durable when it returns: what is synced within a
+// directory is lost with its name.
+func MakeDir(dir string, perm fs.FileMode) error {
+	dir = filepath.Clean(dir)
+	made := []string{dir} // also when it is there: whoever made it may have died before its name was durable
+	for d := filepath.Dir(dir); ; d = filepath.Dir(d) {
+		if _, err := os.Stat(d); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		made = append(made, d)
+	}
+	if err := os.MkdirAll(dir, perm); err != nil {
+		return err
+	}
+	for _, d := range made {
+		err := osFS{}.SyncDir(filepath.Dir(d))
+		if err != nil && !(len(made) == 1 && errors.Is(err, fs.ErrPermission)) { // a parent that is not ours, with dir in it
+			return err
+		}
+	}
+	return nil
 }
 
 type osFile struct{ *os.File }

@@ -33,6 +33,12 @@ func Open(cfg Config) (*Log, error) {
 	return l, nil
 }
 
+// Exists reports whether a journal was ever made in dir: it has its meta file, or one that cannot be looked at.
+func Exists(dir string) bool {
+	_, err := os.Stat(join(dir, metaFile))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
 // Lock keeps every process from opening the journal in dir until the Closer is closed. It answers at once where there is no such
 // directory. Errors: ErrLocked.
 func Lock(dir string) (io.Closer, error) {
