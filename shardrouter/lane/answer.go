@@ -32,6 +32,12 @@ func (ln *lane) answered(r *luascripts.Reply) {
 			continue
 		}
 		s.part.refused.Store(0)
+		if r.Section().Base < s.known { // its events take seqs that the journal has: no mark would say anything about them
+			ln.counts.badReplies.Add(1)
+			ln.l.cfg.Log.Error("the shard has forgotten durable events, outcomes are unknown", "shard", ln.shard, "partition", s.part.number, "seq", r.Section().Base, "durable", s.known)
+			ln.notUnderstood(s, 0)
+			continue
+		}
 		if n := ln.section(s, r, now); n < len(s.metas) {
 			ln.notUnderstood(s, n)
 		}

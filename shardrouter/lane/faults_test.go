@@ -283,6 +283,25 @@ func TestShardThatAdmitsNoTrain(t *testing.T) {
 	}
 }
 
+// TestShardThatForgot: data of before, in the epoch that is served, in a process that admits it. Its new events take seqs that
+// are durable already, so that their outcomes would leave at once, and nobody would journal them.
+func TestShardThatForgot(t *testing.T) {
+	w := newWorld(t, 1, nil, nil)
+	w.open(1, "a", 0)
+	w.open(1, "b", 0)
+	w.durable()
+	w.load(0, 1) // empty
+	if o := w.ask(1, journal.Row{Op: journal.OpOpen, Account: account(1, "c"), Text: []byte(`{}`)}); o.Status != journal.OutcomeUnknown {
+		t.Errorf("an act: %v", o.Status)
+	}
+	if o := w.ask(1, journal.Row{Op: journal.OpRead, Account: account(1, "a")}); o.Status != journal.ShardUnavailable {
+		t.Errorf("a read: %v", o.Status)
+	}
+	if o := w.ask(2, journal.Row{Op: journal.OpOpen, Account: account(2, "c"), Text: []byte(`{}`)}); o.Status != journal.Opened {
+		t.Errorf("another partition: %v", o.Status)
+	}
+}
+
 // TestLaneWithAnOldMap gets nothing executed after a takeover, whatever the shard holds.
 func TestLaneWithAnOldMap(t *testing.T) {
 	w := newWorld(t, 1, nil, func(c *Config) { c.RetryFor = 200 * time.Millisecond })

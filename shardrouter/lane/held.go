@@ -79,6 +79,14 @@ func (h *held) watermark() (epoch uint32, seq uint64) {
 	return h.epoch, h.seq
 }
 
+// durableIn is what is known to be durable in an epoch.
+func (h *held) durableIn(epoch uint32) uint64 {
+	if e, seq := h.watermark(); e == epoch {
+		return seq
+	}
+	return 0
+}
+
 // hold keeps a bulk until it is ripe, or lost.
 func (h *held) hold(b *bulk) {
 	b.in.hold(len(b.outs))

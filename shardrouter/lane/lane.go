@@ -243,6 +243,7 @@ type train struct {
 type section struct {
 	part  *part
 	epoch uint32 // in which it was sent last
+	known uint64 // seq that was known to be durable in that epoch, when it was sent
 	batch
 }
 
@@ -254,7 +255,7 @@ func (t *train) section(p *part) *section {
 		t.sections = append(t.sections, section{})
 	}
 	s := &t.sections[len(t.sections)-1]
-	s.part, s.epoch = p, 0
+	s.part, s.epoch, s.known = p, 0, 0
 	s.reset()
 	return s
 }

@@ -65,7 +65,7 @@ func (ln *lane) prepare() bool {
 		case epoch == 0: // nobody has owned it yet
 			ln.refused(s)
 		default:
-			s.epoch = epoch
+			s.epoch, s.known = epoch, s.part.held.durableIn(epoch)
 			t.call.Section(s.part.number, epoch)
 			staged := s.staged()
 			if n := t.call.AddRows(&staged, 0); n < len(s.metas) { // it was filled to the same bounds
