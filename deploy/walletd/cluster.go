@@ -215,7 +215,7 @@ func (a *app) startServers(ctx context.Context, data string, shards int, c *Conf
 	}
 	servers, c.ZooKeeper = append(servers, zk), []string{zk.Addr}
 	fmt.Fprintln(a.err, "starting Kafka …")
-	kafka, err := local.StartKafka(ctx, local.KafkaConfig{Dir: filepath.Join(data, "kafka")})
+	kafka, err := startKafka(ctx, filepath.Join(data, "kafka"))
 	if err != nil {
 		return servers, err
 	}

@@ -2,7 +2,9 @@ package walletd
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
+	"time"
 
 	"walletd/deploy/local"
 	"walletd/journal"
@@ -11,7 +13,7 @@ import (
 
 // devKafka is a broker of this data directory's own, with the journal's topic.
 func devKafka(ctx context.Context, dir *dataDir) (journal.Log, func() error, error) {
-	broker, err := local.StartKafka(ctx, local.KafkaConfig{Dir: filepath.Join(dir.path, "kafka")})
+	broker, err := startKafka(ctx, filepath.Join(dir.path, "kafka"))
 	if err != nil {
 		return nil, nil, exit(exitFailed, "%w", err)
 	}
@@ -25,6 +27,24 @@ func devKafka(ctx context.Context, dir *dataDir) (journal.Log, func() error, err
 		broker.Stop()
 		return err
 	}, nil
+}
+
+// startKafka starts a broker that keeps its ports over restarts, so it waits a little for one that is not free yet: that
+// of a wallet that was killed a moment ago.
+func startKafka(ctx context.Context, dir string) (*local.Server, error) {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		broker, err := local.StartKafka(ctx, local.KafkaConfig{Dir: dir})
+		var inUse local.ErrPortInUse
+		if !errors.As(err, &inUse) || time.Now().After(deadline) {
+			return broker, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 // openKafka opens the journal's topic; create makes it first.
