@@ -44,6 +44,21 @@ func (s *Shard) CheckSettings(ctx context.Context) error {
 	return s.fault("check the settings of", errors.Join(errs...))
 }
 
+// Evicted is how many keys this Redis has dropped for want of memory since it was started, or since somebody reset its
+// figures: what is missing in the shard cannot be seen otherwise.
+func (s *Shard) Evicted(ctx context.Context) (uint64, error) {
+	info, err := s.client.Info(ctx, "stats").Result()
+	if err != nil {
+		return 0, s.fault("ask for evictions of", err)
+	}
+	for line := range strings.Lines(info) {
+		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "evicted_keys:"); ok {
+			return strconv.ParseUint(n, 10, 64)
+		}
+	}
+	return 0, s.fault("ask for evictions of", fmt.Errorf("%w: the server does not tell them", ErrBadReply))
+}
+
 func checkVersion(info string) error {
 	for line := range strings.Lines(info) {
 		version, ok := strings.CutPrefix(strings.TrimSpace(line), "redis_version:")

@@ -35,6 +35,7 @@ func rebuild(format string, args ...any) verdict { return verdict{why: fmt.Sprin
 //
 //   - it admitted trains of the epoch that the partition shows, until we stopped them: so it is the Redis process in which that
 //     epoch began, and everything that ran in it is there;
+//   - it has never evicted anything, whatever its settings are now;
 //   - it was fenced by the owner that wrote the log's last events, or by a later one: so no other shard was served since;
 //     and by no owner that the log does not know;
 //   - its outbox goes on exactly behind the log's last event, up to the partition's seq;
@@ -70,6 +71,9 @@ func compare(ctx context.Context, shard *luascripts.Shard, log journal.Log, epoc
 		case part.Seq < f.book.Seq:
 			return rebuild("partition %d is at seq %d, the log at %d", p, part.Seq, f.book.Seq), nil
 		}
+	}
+	if evicted, err := shard.Evicted(ctx); err != nil || evicted > 0 {
+		return rebuild("it has evicted %d keys", evicted), err
 	}
 	if !admitted {
 		return rebuild("it has been started again, or its scripts were flushed"), nil

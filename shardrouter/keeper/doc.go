@@ -23,8 +23,9 @@
 //     map shows the new epoch. What makes a shard another one (a restart with whatever data, flushed scripts, a failover, other
 //     hands in it) stops them by itself, or is seen by the watch, which stops them.
 //   - Settings are checked before a shard is taken over, all of them, and every second while it serves. A maxmemory-policy
-//     that evicts ends the reign at once, and the shard is rebuilt when it is put back. The others (save, appendonly,
-//     hash-max-listpack-entries) are warned about: they are slow, and an older state that a Redis saves is never served.
+//     that evicts, or an eviction that happened, ends the reign at once, and the shard is rebuilt when the policy is put
+//     back. The others (save, appendonly, hash-max-listpack-entries) are warned about: they are slow, and an older state that
+//     a Redis saves is never served.
 //   - Every leg that a durable accepted event of our partitions decides for another partition is credited there, once, in
 //     order (design section 6): the destination compares, we go on from the number that it names. A leg is settled when
 //     the destination's own journal has it. What is not settled is offered again.

@@ -24,6 +24,7 @@ type reign struct {
 	began      time.Time
 
 	shard   *luascripts.Shard
+	evicted uint64          // keys that it had dropped before it served
 	own     map[int]*folded // until it serves
 	ends    map[int]journal.Cursor
 	courier *courier
@@ -113,6 +114,9 @@ func (r *reign) trySettle(ctx context.Context) error {
 		err = r.rebuild(ctx, v.why, max(r.epoch, v.never))
 	}
 	if err != nil {
+		return err
+	}
+	if r.evicted, err = r.shard.Evicted(ctx); err != nil {
 		return err
 	}
 	if err := r.shard.Admit(ctx, r.epoch); err != nil {

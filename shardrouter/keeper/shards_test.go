@@ -75,6 +75,34 @@ func TestUnfitShardIsNotServed(t *testing.T) {
 	}
 }
 
+// evictSomething makes a Redis drop a key that is not ours, and leaves its settings as they were.
+func (c *cluster) evictSomething(server int) {
+	c.Helper()
+	c.redisCLI(server, "set", "junk", "x", "ex", "1000")
+	c.redisCLI(server, "config", "set", "maxmemory-policy", "volatile-ttl", "maxmemory", "1")
+	c.redisCLI(server, "get", "junk")
+	c.redisCLI(server, "config", "set", "maxmemory-policy", "noeviction", "maxmemory", "0")
+	if n, err := c.shard(server).Evicted(c.Context()); err != nil || n != 1 {
+		c.Fatalf("%d keys were evicted, %v", n, err)
+	}
+}
+
+// TestEvictionWhileNobodyLooked: the settings are right again when the keeper looks; what has gone cannot be seen.
+func TestEvictionWhileNobodyLooked(t *testing.T) {
+	t.Parallel() // it mostly waits
+	c := newCluster(t, clusterOptions{servers: 1, partitions: 1})
+	c.keepAll()
+	c.bank(1, 100)
+	c.evictSomething(0)
+	k := c.keepers["k-s1"]
+	c.eventually("it is rebuilt", func() bool { s := k.Stats(); return s.State == Serving && s.Rebuilt == 2 })
+	a := c.asker()
+	a.open(c.account(0, "later"), 0)
+	if s := k.Stats(); s.Reigns != 2 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // said is what a keeper logs.
 type said struct {
 	mu   sync.Mutex
@@ -131,6 +159,7 @@ func TestShardWithAnotherHistoryIsRebuilt(t *testing.T) {
 			}
 		}, 0},
 		{"as it was, but its scripts were flushed", func(c *cluster, _ *luascripts.Shard) { c.redisCLI(0, "script", "flush") }, 0},
+		{"as it was, but something was evicted", func(c *cluster, _ *luascripts.Shard) { c.evictSomething(0) }, 0},
 		{"empty", func(c *cluster, s *luascripts.Shard) { c.must(s.Wipe(c.Context(), 1<<32-1)) }, 0},
 		{"behind", func(c *cluster, s *luascripts.Shard) {
 			c.must(s.Wipe(c.Context(), 1<<32-1))

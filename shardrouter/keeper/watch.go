@@ -49,6 +49,9 @@ func (r *reign) watchShard(ctx context.Context) error {
 // stillFit looks at the settings on which the shard depends. One that was allowed to evict is not believed again: what is
 // missing cannot be seen. What else is wrong is warned about, once, until it is put right or something else is wrong.
 func (r *reign) stillFit(ctx context.Context, warned *string) error {
+	if evicted, err := r.shard.Evicted(ctx); err == nil && evicted != r.evicted { // in between they may have been others
+		return r.lost(ctx, fmt.Errorf("%w: it evicted keys, %d before and %d now", errShardLost, r.evicted, evicted))
+	}
 	err := r.shard.CheckSettings(ctx)
 	switch {
 	case errors.Is(err, luascripts.ErrEviction):
