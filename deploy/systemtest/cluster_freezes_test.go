@@ -44,7 +44,7 @@ func TestClusterWiresAreBad(t *testing.T) {
 			lost time.Duration // 0: the load goes on meanwhile
 		}{
 			{"cut", (*faultproxy.Proxy).Cut, 0},
-			{"slow", func(p *faultproxy.Proxy) { p.Delay(20 * time.Millisecond) }, 0},
+			{"slow", func(p *faultproxy.Proxy) { p.Delay(5 * time.Millisecond) }, 0},
 			{"refused", func(p *faultproxy.Proxy) { p.Refuse(true); p.Cut() }, time.Second},
 			{"dead for a moment", func(p *faultproxy.Proxy) { p.BlackHole(true) }, time.Second},
 			{"dead", func(p *faultproxy.Proxy) { p.BlackHole(true) }, freezeFor},

@@ -22,7 +22,7 @@ const (
 	loadPerSecond    = 1500 // operations begun; the tests share two cores with the servers
 	loadPerPartition = 3    // accounts
 	loadFunds        = 1_000_000
-	steady           = 100 // transfers in every partition, between two faults
+	steady           = 60 // transfers in every partition, between two faults
 	callLong         = 20 * time.Second
 	callShort        = 200 * time.Millisecond // at most: an impatient client, who does not learn what became of it
 )
