@@ -4,8 +4,9 @@ GO ?= go
 BIN := bin/walletd
 DEV_FLAGS ?=
 SOAK_SECONDS ?= 60
+LINT_VERSION ?= v2.15.0
 
-.PHONY: help dev cluster build deps deps-dev test test-race lint vet fmt soak bench fuzz clean
+.PHONY: help dev cluster build deps deps-dev test vet lint soak bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,8 +36,12 @@ vet: ## go vet and gofmt
 	$(GO) vet ./...
 
 lint: ## golangci-lint with the set of .golangci.yml (installs it when it is missing: two minutes)
-	@command -v golangci-lint >/dev/null || { echo "installing golangci-lint (two minutes)"; $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@latest; }
-	@PATH="$$PATH:$$($(GO) env GOPATH)/bin" golangci-lint run ./...
+	@PATH="$$PATH:$$($(GO) env GOPATH)/bin"; command -v golangci-lint >/dev/null || \
+		{ echo "installing golangci-lint (two minutes)"; $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION); }; \
+		golangci-lint run ./...
+
+soak: ## the fault scenarios of deploy/systemtest for longer: make soak SOAK_SECONDS=600
+	WALLETD_SOAK_SECONDS=$(SOAK_SECONDS) $(GO) test -timeout 24h -count 1 ./deploy/systemtest
 
 bench: build ## measure transfers against a wallet of its own (see README, "Measured")
 	@$(BIN) bench transfer --own
