@@ -21,6 +21,8 @@ const (
 	loadWorkers      = 24
 	loadPerSecond    = 1500 // operations begun; the tests share two cores with the servers
 	loadPerPartition = 3    // accounts
+	burstSize        = 250  // transfers at once, from one more session
+	burstEvery       = 250 * time.Millisecond
 	loadFunds        = 1_000_000
 	steady           = 60 // transfers in every partition, between two faults
 	callLong         = 20 * time.Second
@@ -68,6 +70,8 @@ func startLoad(t testing.TB, w *wallet) *load {
 	for n := range loners {
 		l.startLoner(n, taken)
 	}
+	b := &worker{load: l, n: loadWorkers, session: w.dial(), dice: dice(t, loadWorkers)}
+	l.workers.Go(b.runBursts)
 	t.Cleanup(l.end)
 	l.advance(1)
 	return l
@@ -142,6 +146,43 @@ func (k *worker) run() {
 		case <-k.tokens:
 			k.operate()
 		}
+	}
+}
+
+// runBursts sends many transfers at once, now and then, so that a fault meets full trains.
+func (k *worker) runBursts() {
+	tick := time.NewTicker(burstEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			k.burst()
+		case <-k.stopping:
+			return
+		}
+	}
+}
+
+func (k *worker) burst() {
+	requests, outcomes := make([]*request, burstSize), make([]client.Outcome, burstSize)
+	var under sync.WaitGroup
+	for i := range requests {
+		r := k.newTransfer()
+		requests[i] = r
+		k.ledger.add(r)
+		under.Add(1)
+		err := k.session.Go(asTransfer(r), func(result client.Result, err error) {
+			outcomes[i] = client.Outcome{Result: result, Err: err}
+			under.Done()
+		})
+		if err != nil {
+			outcomes[i].Err = err
+			under.Done()
+		}
+	}
+	under.Wait()
+	for i, r := range requests {
+		k.ended(r, outcomes[i].Result.Status, outcomes[i].Result.Position, outcomes[i].Err)
 	}
 }
 
