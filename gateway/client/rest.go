@@ -188,6 +188,9 @@ func (r *REST) build(ctx context.Context, q request) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The transport must not repeat it by itself, as it does where it can rewind the body and sees an Idempotency-Key: it
+	// would tell of the last attempt only (connection refused), when an earlier one may have happened.
+	req.GetBody = nil
 	set := func(name, value string) {
 		if value != "" {
 			req.Header.Set(name, value)
