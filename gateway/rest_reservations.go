@@ -77,7 +77,7 @@ func (s *Server) confirmReservation(w http.ResponseWriter, r *http.Request) *wir
 		return faulty(f)
 	}
 	c := confirmOf(&q)
-	return s.resolve(w, r, id, func(st *rows.Stage, sink rows.Sink) { s.tcc.Confirm(st, &c, sink, 0) })
+	return s.resolve(w, r, id, string(q.To), func(st *rows.Stage, sink rows.Sink) { s.tcc.Confirm(st, &c, sink, 0) })
 }
 
 func (s *Server) cancelReservation(w http.ResponseWriter, r *http.Request) *wire.Problem {
@@ -92,7 +92,7 @@ func (s *Server) cancelReservation(w http.ResponseWriter, r *http.Request) *wire
 	if _, f := wire.ParseCancel(b, id); f != nil {
 		return faulty(f)
 	}
-	return s.resolve(w, r, id, func(st *rows.Stage, sink rows.Sink) { s.tcc.Cancel(st, id, sink, 0) })
+	return s.resolve(w, r, id, "", func(st *rows.Stage, sink rows.Sink) { s.tcc.Cancel(st, id, sink, 0) })
 }
 
 func (s *Server) cancelByKey(w http.ResponseWriter, r *http.Request) *wire.Problem {
@@ -105,7 +105,7 @@ func (s *Server) cancelByKey(w http.ResponseWriter, r *http.Request) *wire.Probl
 		return faulty(f)
 	}
 	from := journal.HandleOf(q.From)
-	return s.resolve(w, r, journal.IDOf(from, q.Key), func(st *rows.Stage, sink rows.Sink) { s.tcc.CancelByKey(st, from, q.Key, sink, 0) })
+	return s.resolve(w, r, journal.IDOf(from, q.Key), "", func(st *rows.Stage, sink rows.Sink) { s.tcc.CancelByKey(st, from, q.Key, sink, 0) })
 }
 
 // reservationID reads the path's id. An id that cannot be one is an id that nobody knows.
@@ -117,8 +117,8 @@ func reservationID(r *http.Request) (journal.ID, *wire.Problem) {
 	return id, nil
 }
 
-// resolve runs a confirm or cancel and answers the reservation.
-func (s *Server) resolve(w http.ResponseWriter, r *http.Request, id journal.ID, stage func(*rows.Stage, rows.Sink)) *wire.Problem {
+// resolve runs a confirm or cancel and answers the reservation; to is the payee that a confirm names itself.
+func (s *Server) resolve(w http.ResponseWriter, r *http.Request, id journal.ID, to string, stage func(*rows.Stage, rows.Sink)) *wire.Problem {
 	o := s.desk.one(r.Context(), stage)
 	s.cfg.Metrics.settled(o.Status)
 	if !o.Status.Accepted() {
@@ -128,6 +128,9 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request, id journal.ID, 
 		return refusal(w, &o)
 	}
 	reply := s.resolvedReply(r.Context(), id, &o)
+	if reply.To == "" {
+		reply.To = to // the reservation's record names none
+	}
 	position(w, o.Position)
 	if o.Replayed {
 		w.Header().Set("Idempotency-Replayed", "true")

@@ -291,7 +291,9 @@ func TestReservations(t *testing.T) {
 	d.want(open, 201, "")
 	id = open.body["id"].(string)
 	d.want(d.call("POST", "/v1/reservations/"+id+"/confirm", "c", `{}`), 400, "malformed")
-	d.want(d.call("POST", "/v1/reservations/"+id+"/confirm", "c", `{"to":"carol"}`), 200, "")
+	if r := d.call("POST", "/v1/reservations/"+id+"/confirm", "c", `{"to":"carol"}`); r.status != 200 || r.body["to"] != "carol" {
+		t.Errorf("a confirm that names the payee answered %d %s", r.status, r.raw)
+	}
 	d.want(d.call("POST", "/v1/reservations/"+id+"/confirm", "c", `{"to":"carol"}`), 200, "")
 	d.want(d.call("POST", "/v1/reservations/"+id+"/confirm", "c", `{}`), 409, "key_reused_with_different_to")
 	d.want(d.call("POST", "/v1/reservations/rs_00000000000000000000000000/confirm", "c", `{}`), 404, "reservation_not_found")

@@ -128,7 +128,7 @@ func (ss *session) reservation(m *wire.Message) {
 		}
 	case wire.CommandConfirm:
 		c := confirmOf(&m.Confirm)
-		if tag, ok := ss.take(slot{message: m.ID, id: m.Confirm.Reservation}); ok {
+		if tag, ok := ss.take(slot{message: m.ID, id: m.Confirm.Reservation, ask: &ask{account: string(m.Confirm.To)}}); ok {
 			ss.s.tcc.Confirm(ss.stage, &c, ss, tag)
 		}
 	case wire.CommandCancel:
@@ -262,6 +262,9 @@ func (ss *session) settleResolved(sl *slot, o *rows.Outcome) {
 		var known, known2 bool
 		reply.From, known = ss.s.names.recall(res.Payer)
 		reply.To, known2 = ss.s.names.recall(res.To)
+		if res.To.IsZero() && sl.ask != nil {
+			reply.To = sl.ask.account // the reservation's record names none
+		}
 		if !known || !known2 {
 			ss.s.ended.Add(1)
 			go ss.resolveNames(sl.message, reply, res)
@@ -277,6 +280,8 @@ func (ss *session) resolveNames(message uint64, reply wire.ReservationReply, res
 	defer cancel()
 	// The act has happened: a name that cannot be had now leaves the field out rather than hiding the outcome.
 	reply.From, _ = ss.s.names.find(ctx, res.Payer)
-	reply.To, _ = ss.s.names.find(ctx, res.To)
+	if !res.To.IsZero() {
+		reply.To, _ = ss.s.names.find(ctx, res.To)
+	}
 	ss.reply(func(dst []byte) []byte { return wire.AppendOKReservation(dst, message, &reply) })
 }

@@ -125,7 +125,7 @@ func envProvider() *env.Env {
 	return env.Provider(".", env.Opt{Prefix: "WALLETD_", TransformFunc: func(k, v string) (string, any) {
 		key := strings.ToLower(strings.TrimPrefix(k, "WALLETD_"))
 		switch {
-		case key == "server" || key == "kafka_libs": // of the commands and the test servers, not of a cluster
+		case slices.Contains([]string{"server", "log", "kafka_libs"}, key): // of the commands and the test servers, not of a cluster
 			return "", nil
 		case isList(key):
 			return key, strings.Split(v, ",")

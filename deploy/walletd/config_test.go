@@ -32,6 +32,7 @@ shards:
 func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
 	t.Setenv("WALLETD_ADMIN", "127.0.0.1:2")
 	t.Setenv("WALLETD_KAFKA", "a:1,b:2")
+	t.Setenv("WALLETD_LOG", "debug") // the command's own, no key of a cluster
 	flags := pflag.NewFlagSet("x", pflag.ContinueOnError)
 	flags.String("http", "", "")
 	flags.String("reads-http", "", "")
