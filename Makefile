@@ -6,7 +6,7 @@ DEV_FLAGS ?=
 SOAK_SECONDS ?= 60
 LINT_VERSION ?= v2.15.0
 
-.PHONY: help dev cluster build deps deps-dev test vet lint soak bench clean
+.PHONY: help dev cluster build deps deps-dev test planted vet lint soak bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,8 +28,11 @@ deps-dev: ## install what `make dev` needs (redis-server)
 deps: ## install what the tests need (redis-server, ZooKeeper, Kafka's jars)
 	@bash deploy/local/install.sh all
 
-test: deps vet ## every test, on real servers, with the race detector
+test: deps vet planted ## every test, on real servers, with the race detector
 	$(GO) test -race -timeout 20m ./...
+
+planted: ## the laboratory's own test: each bug of journal/planted, planted on purpose, must be found
+	$(GO) test -tags planted -count 1 -timeout 10m -run Planted $$(grep -rl --include='*_test.go' '^//go:build planted' . | xargs -n1 dirname | sort -u)
 
 vet: ## go vet and gofmt
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }

@@ -41,6 +41,7 @@ var arrows = map[string][]string{
 	"walletd/deploy/faultproxy":   {},
 	"walletd/deploy/walletd":      {"walletd/..."},
 	"walletd/deploy/systemtest":   {"walletd/..."},
+	"walletd/deploy/trial":        {"walletd/journal/planted"},
 
 	"walletd/projector/internal/history": {"walletd/journal"}, // journals for tests
 }

@@ -30,8 +30,8 @@ var trainText = assemble("", trainFiles...)
 type admission struct{ train, release script }
 
 func admissionIn(epoch uint32) admission {
-	name := fmt.Sprintf("\n-- epoch %d", epoch)
-	return admission{newScript("#!lua" + name + trainText), newScript("#!lua flags=allow-oom" + name + trainText)}
+	text := fmt.Sprintf("\n-- epoch %d", epoch) + plant(trainText)
+	return admission{newScript("#!lua" + text), newScript("#!lua" + releaseFlags() + text)}
 }
 
 // Admit lets trains run that clients send in this epoch (Config.Epoch). A keeper calls it when the shard is as the log says

@@ -83,7 +83,7 @@ func Open(c Config) (*Shard, error) {
 		Password: c.Password,
 		Protocol: 2, // packed strings need nothing of RESP3
 
-		MaxRetries:            -1,   // a repeat after a lost reply would run twice; repeats are the caller's, by key
+		MaxRetries:            clientRetries(),
 		ContextTimeoutEnabled: true, // otherwise a deadline is ignored once the command is written
 		DialTimeout:           c.DialTimeout,
 		DialerRetries:         1, // the caller knows better when to try again

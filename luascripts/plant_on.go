@@ -1,0 +1,57 @@
+//go:build planted
+
+package luascripts
+
+import (
+	"fmt"
+	"strings"
+
+	"walletd/journal/planted"
+)
+
+// swap is text of the train's scripts and what stands there instead.
+type swap struct{ is, planted string }
+
+// plants are the bugs in Lua (see journal/planted).
+var plants = map[planted.Bug][]swap{
+	planted.NoTombstone: {{"return entomb(i)", "return put(letter[OK] .. letter[0])"}},
+	planted.FundsBeforeKey: {{
+		"if seen then return first_answer(i, seen) end\n  if payer == a then",
+		"local short, by\n  if available[payer] then short, by = funds_refused(i, OK) end\n  if short then return refuse(i, short, by) end\n" +
+			"  if seen then return first_answer(i, seen) end\n  if payer == a then",
+	}},
+	planted.LossyNumbers:     {{"= available[a] + sum, reserved[a] + aside,", "= tonumber(tostring(available[a] + sum)), reserved[a] + aside,"}},
+	planted.EpochUnchecked:   {{"if part_epoch[name] ~= of_epoch[s] then state_of[s] = STALE_EPOCH end", ""}},
+	planted.DeliverNoCompare: {{"if delivered[d] ~= from then return answer(DELIVERY_GAP, delivered[d]) end", ""}},
+}
+
+// plant puts the chosen bug into a script. A text that is not there any more panics: a bug that is not planted proves nothing.
+func plant(text string) string {
+	for bug, swaps := range plants {
+		if !planted.Is(bug) {
+			continue
+		}
+		for _, s := range swaps {
+			is := spell(string(bug), s.is)
+			if strings.Count(text, is) != 1 {
+				panic(fmt.Sprintf("luascripts: %s is planted at %q, which stands %d times in the train", bug, s.is, strings.Count(text, is)))
+			}
+			text = strings.Replace(text, is, spell(string(bug), s.planted), 1)
+		}
+	}
+	return text
+}
+
+func clientRetries() int {
+	if planted.Is(planted.ClientRetries) {
+		return 3
+	}
+	return -1
+}
+
+func releaseFlags() string {
+	if planted.Is(planted.ConfirmNeedsMemory) {
+		return ""
+	}
+	return " flags=allow-oom"
+}
