@@ -63,11 +63,11 @@ func (c *channels) begin(partition int, seq uint64, r *recent, p points) {
 	s := &source{partition: partition, durable: seq, dest: make([]*channel, c.partitions), points: p}
 	c.sources[partition] = s
 	for q := range s.dest {
-		if q != partition {
-			c.to(s, q, r.from)
+		if q != partition || r.floor(q) > 0 {
+			c.to(s, q, r.since(q))
 		}
 	}
-	r.each(func(dest int, l leg) { c.take(c.to(s, dest, r.from), l) })
+	r.each(func(dest int, l leg) { c.take(c.to(s, dest, r.since(dest)), l) })
 	for _, first := range [...]bool{true, false} { // those with legs ask first
 		for _, ch := range s.dest {
 			if ch != nil && (ch.waiting() > 0) == first {

@@ -54,22 +54,17 @@ func (r *reign) eachLog(ctx context.Context, do func(context.Context, *folded, *
 	return g.Wait()
 }
 
-// read folds a log to its present end.
+// read folds a log to its present end, from the newest snapshot on where there is one.
 func (r *reign) read(ctx context.Context, f *folded, t *tally) error {
 	end, err := r.cfg.Journal.End(ctx, f.book.Partition)
 	if err != nil {
 		return err
 	}
-	t.of.Add(end)
-	_, err = r.cfg.Journal.Read(ctx, f.book.Partition, 0, func(offset int64, record []byte) error {
-		t.record(f.book.Partition)
-		frame, verdict, err := f.end.Next(offset, record)
-		if err != nil || verdict != journal.Accepted {
-			return err
-		}
-		return f.visit(&frame, f.end)
-	})
-	return err
+	if err := r.begin(ctx, f, end); err != nil {
+		return err
+	}
+	t.of.Add(end - f.end.Offset)
+	return r.foldTail(ctx, f, t)
 }
 
 // nextEpoch asks for epochs until there is one above all that the logs have seen: a counter that was restored from an old

@@ -18,6 +18,8 @@ type folded struct {
 	wrote  uint32 // the epoch of the last frame of events
 	recent recent
 	points points
+	from   string       // the snapshot that the fold began at, "" at the log's first record
+	last   journal.Hash // of the record before it
 }
 
 // verdict is what the comparison of a shard with the log says.

@@ -24,6 +24,8 @@ type Config struct {
 	Journal  journal.Log
 	// Shards carries deliveries and expiries, to any shard of the map: lane.Lanes.
 	Shards rows.Shards
+	// Snapshots, if set, are where folds begin.
+	Snapshots Snapshots
 
 	// Open makes the client of the shard; nil = luascripts.Open with its defaults.
 	Open func(addr string) (*luascripts.Shard, error)

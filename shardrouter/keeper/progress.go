@@ -32,6 +32,7 @@ type Progress struct {
 	Partition int
 	Records   int64
 	Of        int64
+	From      string // the snapshot that the partition's fold begins at, told once; Records count from there
 	// Resting: why the reign ended. Rebuilding: why the shard is rebuilt.
 	Reason string
 }

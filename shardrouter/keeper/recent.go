@@ -8,7 +8,8 @@ type recent struct {
 	partitions int
 	legs       []destined // a ring of at most recentMax
 	oldest     int
-	from       uint64 // every leg behind this seq is there
+	from       uint64   // every leg behind this seq is there
+	floors     []uint64 // by destination, of a fold that began at a snapshot: the same, where it is higher; nil: 0
 }
 
 type destined struct {
@@ -23,8 +24,10 @@ const recentMax = 1 << 14
 func (*recent) Changed(*journal.Event, journal.Change) {}
 
 // Leg implements journal.Effects.
-func (r *recent) Leg(e *journal.Event, l journal.Leg) {
-	d := destined{dest: l.Payee.Partition(r.partitions), leg: packLeg(e.Seq, l)}
+func (r *recent) Leg(e *journal.Event, l journal.Leg) { r.remember(e.Seq, l) }
+
+func (r *recent) remember(seq uint64, l journal.Leg) {
+	d := destined{dest: l.Payee.Partition(r.partitions), leg: packLeg(seq, l)}
 	if len(r.legs) < recentMax {
 		r.legs = append(r.legs, d)
 		return
@@ -32,6 +35,16 @@ func (r *recent) Leg(e *journal.Event, l journal.Leg) {
 	r.from = r.legs[r.oldest].leg.seq
 	r.legs[r.oldest] = d
 	r.oldest = (r.oldest + 1) % recentMax
+}
+
+// since is the seq behind which every leg for a destination is there.
+func (r *recent) since(dest int) uint64 { return max(r.from, r.floor(dest)) }
+
+func (r *recent) floor(dest int) uint64 {
+	if dest < len(r.floors) {
+		return r.floors[dest]
+	}
+	return 0
 }
 
 // each calls fn for the legs behind from, in order.
