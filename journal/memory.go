@@ -3,7 +3,6 @@ package journal
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -41,24 +40,23 @@ func (m *Memory) SetDelivered(source int, seq uint64)   { m.DeliveredOf[source] 
 // It leaves the epoch out: a takeover changes it without an event. The Book's State must be a Memory.
 func (b *Book) Dump(w io.Writer) error {
 	m := b.State.(*Memory)
-	p := &printer{w: w}
-	p.line("partition %d of %d seq %d time_ms %d", b.Partition, b.Partitions, b.Seq, b.TimeMS)
+	d := NewDumper(w, b.Partition, b.Partitions, b.Seq, b.TimeMS)
 	for _, h := range sorted(m.Accounts, func(h Handle) string { return string(h[:]) }) {
-		p.line("account %x %x", h, m.Accounts[h].Append(nil))
+		d.Account(h, m.Accounts[h])
 	}
 	for _, h := range sorted(m.DetailsOf, func(h Handle) string { return string(h[:]) }) {
-		p.line("details %x %q", h, m.DetailsOf[h])
+		d.Details(h, m.DetailsOf[h])
 	}
 	for _, id := range sorted(m.Keys, func(id ID) string { return string(id[:]) }) {
-		p.line("key %x %x", id, m.Keys[id].Append(nil))
+		d.Key(id, m.Keys[id])
 	}
 	for _, id := range sorted(m.Reservations, func(id ID) string { return string(id[:]) }) {
-		p.line("reservation %x %x", id, m.Reservations[id].Append(nil))
+		d.Reservation(id, m.Reservations[id])
 	}
 	for _, source := range sorted(m.DeliveredOf, func(n int) string { return string(binary.BigEndian.AppendUint16(nil, uint16(n))) }) {
-		p.line("delivered %d %d", source, m.DeliveredOf[source])
+		d.Delivered(source, m.DeliveredOf[source])
 	}
-	return p.err
+	return d.Err()
 }
 
 // Digest is the SHA-256 of the Book's Dump.
@@ -67,17 +65,6 @@ func (b *Book) Digest() (h Hash) {
 	_ = b.Dump(d) // a hash does not fail
 	d.Sum(h[:0])
 	return h
-}
-
-type printer struct {
-	w   io.Writer
-	err error
-}
-
-func (p *printer) line(format string, args ...any) {
-	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
-	}
 }
 
 func sorted[K comparable, V any](m map[K]V, text func(K) string) []K {

@@ -1,0 +1,33 @@
+package journal_test
+
+import (
+	"strings"
+	"testing"
+
+	"walletd/journal"
+)
+
+// TestDumpText pins the canonical text: digests of before and after an upgrade are compared.
+func TestDumpText(t *testing.T) {
+	b := journal.NewBook(1, 4)
+	b.Seq, b.TimeMS = 7, 1000
+	b.State.SetAccount(journal.Handle{2}, journal.Account{Available: -5, Version: 3})
+	b.State.SetAccount(journal.Handle{1}, journal.Account{Available: 5, Reserved: 1, Asset: 2})
+	b.State.SetDetails(journal.Handle{1}, []byte("\x00{\"id\":\"a\"}"))
+	b.State.SetKey(journal.ID{9}, journal.KeyRecord{Status: journal.Confirmed, Op: journal.OpPay, Seq: 7, Content: []byte{0xab}})
+	b.State.SetReservation(journal.ID{8}, journal.Reservation{Status: journal.Tried, Amount: 1, Remaining: 1})
+	b.State.SetDelivered(3, 12)
+	b.State.SetDelivered(2, 300)
+	var text strings.Builder
+	if err := b.Dump(&text); err != nil {
+		t.Fatal(err)
+	}
+	want := `partition 1 of 4 seq 7 time_ms 1000
+account 010000000000000000000000 00000000000000050000000000000100000000000000000000000000000200000000000000
+account 020000000000000000000000 fffffffffffffffb0000000000000000000000000003000000000000000000000000000000
+details 010000000000000000000000 "\x00{\"id\":\"a\"}"
+key 09000000000000000000000000000000 `
+	if got := text.String(); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "\ndelivered 2 300\ndelivered 3 12\n") {
+		t.Errorf("got\n%s", got)
+	}
+}
