@@ -50,6 +50,12 @@ type Reply struct {
 	journaled bool
 }
 
+// Answer is the Reply to a train whose packed reply came from elsewhere than Run: a shard that is forged.
+func (t *Train) Answer(packed []byte) Reply {
+	t.reply = append(t.reply[:0], packed...)
+	return newReply(t)
+}
+
 func newReply(t *Train) Reply { return Reply{t: t, rest: t.reply} }
 
 // Section is the section that NextSection has come to.

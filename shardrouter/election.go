@@ -28,6 +28,17 @@ type Leadership struct {
 	why error // guarded by mu; set before lost is closed
 }
 
+// NewLeadership makes a leadership for an Election of another kind. resigned is closed by Resign, which then waits until
+// end is called; end closes Lost, if it is not closed yet, and tells why.
+func NewLeadership() (l *Leadership, resigned <-chan struct{}, end func(why error)) {
+	l, tenure := newLeadership()
+	var once sync.Once
+	return l, tenure.Done(), func(why error) {
+		l.end(why)
+		once.Do(func() { close(l.done) })
+	}
+}
+
 // newLeadership returns a leadership and a context that ends when it is resigned.
 func newLeadership() (*Leadership, context.Context) {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"walletd/journal"
@@ -37,6 +38,8 @@ type Config struct {
 	TrimEvery       time.Duration // between two trims of the outbox; 0 = 50 ms
 	RetryMin        time.Duration // before the same frames are sent again, doubling; 0 = 5 ms
 	RetryMax        time.Duration // at most; 0 = 1 s
+	// Jitter answers how long to pause instead of the time given; nil = from half of it on, at random.
+	Jitter func(time.Duration) time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -51,6 +54,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.OnAppend == nil {
 		c.OnAppend = func(time.Duration, int, int, error) {}
+	}
+	if c.Jitter == nil {
+		c.Jitter = func(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"walletd/journal"
@@ -56,7 +55,7 @@ func (r *Relay) repair(ctx context.Context, l *lane) error {
 			r.repaired <- l
 			return nil
 		}
-		if err := rest(ctx, pause); err != nil {
+		if err := rest(ctx, r.cfg.Jitter(pause)); err != nil {
 			return err
 		}
 		if f.look {
@@ -73,9 +72,9 @@ func (r *Relay) repair(ctx context.Context, l *lane) error {
 	}
 }
 
-// rest waits, with some jitter.
+// rest waits.
 func rest(ctx context.Context, pause time.Duration) error {
-	t := time.NewTimer(pause/2 + rand.N(pause/2+1))
+	t := time.NewTimer(pause)
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -1,6 +1,10 @@
 package keeper
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // Bounds of what a keeper sends and remembers.
 const (
@@ -27,3 +31,7 @@ var usualLimits = limits{group: 512, channel: 1 << 16, all: 1 << 18} // 4 MiB a 
 
 // askSeq is a number that no partition ever has delivered: a deliver that names it is answered with the one it has.
 const askSeq = 1<<53 - 1
+
+// ordered are the partitions of a map in rising order: what is sent does not depend on how a map is walked, so that a run
+// can be repeated exactly.
+func ordered[V any](byPartition map[int]V) []int { return slices.Sorted(maps.Keys(byPartition)) }

@@ -49,7 +49,8 @@ func (c *channels) catchUp(ctx context.Context, log journal.Log) error {
 func (c *channels) laggard() (found *source, from uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, s := range c.sources {
+	for _, p := range ordered(c.sources) {
+		s := c.sources[p]
 		for _, ch := range s.dest {
 			behind := ch != nil && ch.known && !ch.live && ch.waiting() <= c.limits.channel/2 && !c.full(ch)
 			if behind && (found == nil || (found == s && ch.have < from)) {

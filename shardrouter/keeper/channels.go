@@ -186,8 +186,8 @@ func (c *channels) pump(now time.Time, stage *rows.Stage) (next time.Time) {
 // sweep looks at every channel: for answers that never came, and for destinations that have not been told for long how
 // far the source has come, so that a restart would read far back.
 func (c *channels) sweep(now time.Time) {
-	for _, s := range c.sources {
-		for _, ch := range s.dest {
+	for _, p := range ordered(c.sources) {
+		for _, ch := range c.sources[p].dest {
 			if ch == nil {
 				continue
 			}
@@ -196,7 +196,7 @@ func (c *channels) sweep(now time.Time) {
 				c.counts.Retries++
 				c.queue(ch)
 			}
-			if c.emptyDue(s, ch) {
+			if c.emptyDue(c.sources[p], ch) {
 				c.queue(ch)
 			}
 		}
@@ -317,8 +317,8 @@ func (c *channels) gap(s *source, ch *channel, f flight, delivered uint64, now t
 // moved says that a destination has a new epoch: what is on the way to it may be lost, and what it has is asked again.
 func (c *channels) moved(dest int) {
 	c.mu.Lock()
-	for _, s := range c.sources {
-		if ch := s.dest[dest]; ch != nil {
+	for _, p := range ordered(c.sources) {
+		if ch := c.sources[p].dest[dest]; ch != nil {
 			ch.known = false
 			ch.goOn()
 			c.queue(ch)

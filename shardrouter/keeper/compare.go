@@ -44,7 +44,7 @@ func rebuild(format string, args ...any) verdict { return verdict{why: fmt.Sprin
 //   - what the outbox still has of the log's own events is the same, byte for byte.
 //
 // What it is ahead was never seen by anyone; the relay brings it into the log.
-func compare(ctx context.Context, shard *luascripts.Shard, log journal.Log, epoch uint32, own map[int]*folded) (verdict, error) {
+func compare(ctx context.Context, shard Shard, log journal.Log, epoch uint32, own map[int]*folded) (verdict, error) {
 	before, err := shard.Parts(ctx)
 	if err != nil {
 		return verdict{}, err
@@ -61,7 +61,8 @@ func compare(ctx context.Context, shard *luascripts.Shard, log journal.Log, epoc
 	if err != nil {
 		return verdict{}, err
 	}
-	for p, f := range own {
+	for _, p := range ordered(own) {
+		f := own[p]
 		part, ok := parts[p]
 		switch {
 		case !ok:
@@ -85,7 +86,7 @@ func compare(ctx context.Context, shard *luascripts.Shard, log journal.Log, epoc
 
 // epochsOf are the epochs that the partitions show.
 func epochsOf(own map[int]*folded, parts map[int]luascripts.Part) (epochs []uint32) {
-	for p := range own {
+	for _, p := range ordered(own) {
 		if part, ok := parts[p]; ok && !slices.Contains(epochs, part.Epoch) {
 			epochs = append(epochs, part.Epoch)
 		}
@@ -94,7 +95,7 @@ func epochsOf(own map[int]*folded, parts map[int]luascripts.Part) (epochs []uint
 }
 
 // continues reports whether the shard's outbox continues the log.
-func continues(ctx context.Context, shard *luascripts.Shard, log journal.Log, own map[int]*folded, parts map[int]luascripts.Part) (verdict, error) {
+func continues(ctx context.Context, shard Shard, log journal.Log, own map[int]*folded, parts map[int]luascripts.Part) (verdict, error) {
 	ahead, err := readAhead(ctx, shard, own)
 	if errors.Is(err, errDiffers) {
 		return rebuild("%v", err), nil
@@ -102,7 +103,8 @@ func continues(ctx context.Context, shard *luascripts.Shard, log journal.Log, ow
 	if err != nil {
 		return verdict{}, err
 	}
-	for p, f := range own {
+	for _, p := range ordered(own) {
+		f := own[p]
 		if got, want := ahead.next[p], parts[p].Seq+1; got < want {
 			return rebuild("partition %d is at seq %d, its outbox has only what is before %d", p, want-1, got), nil
 		}
@@ -120,8 +122,8 @@ func continues(ctx context.Context, shard *luascripts.Shard, log journal.Log, ow
 // neverStarted finds the highest epoch above ours that a partition is in. Its owner may have come after us; then it is in the
 // log, and we are deposed.
 func neverStarted(ctx context.Context, log journal.Log, epoch uint32, own map[int]*folded, parts map[int]luascripts.Part) (v verdict, err error) {
-	for p, f := range own {
-		part := parts[p]
+	for _, p := range ordered(own) {
+		f, part := own[p], parts[p]
 		if part.Epoch <= max(epoch, v.never) {
 			continue
 		}
@@ -160,7 +162,7 @@ type outbox struct {
 const outboxRead = 128 // entries at once
 
 // readAhead reads the whole outbox, which ends where the trains of the moment end.
-func readAhead(ctx context.Context, shard *luascripts.Shard, own map[int]*folded) (o outbox, err error) {
+func readAhead(ctx context.Context, shard Shard, own map[int]*folded) (o outbox, err error) {
 	o = outbox{next: map[int]uint64{}, overlap: map[int][]luascripts.Happened{}}
 	for p, f := range own {
 		o.next[p] = f.book.Seq + 1

@@ -28,7 +28,7 @@ type Config struct {
 	Snapshots Snapshots
 
 	// Open makes the client of the shard; nil = luascripts.Open with its defaults.
-	Open func(addr string) (*luascripts.Shard, error)
+	Open func(addr string) (Shard, error)
 	// Marks, if set, is told of what has become durable, on a goroutine of its own: the way to lanes in this process, which
 	// need not wait for what is published at the shard. It must not keep the slice.
 	Marks func([]luascripts.Mark)
@@ -41,13 +41,15 @@ type Config struct {
 	Unreachable time.Duration // 3 s: a shard out of reach for so long ends the reign
 	RestMin     time.Duration // 50 ms: between two reigns, doubling
 	RestMax     time.Duration // 2 s: at most
+	// Jitter spreads the relay's pauses; nil = at random (relay.Config).
+	Jitter func(time.Duration) time.Duration
 
 	Log *slog.Logger // nil = none
 }
 
 func (c Config) withDefaults() Config {
 	if c.Open == nil {
-		c.Open = func(addr string) (*luascripts.Shard, error) { return luascripts.Open(luascripts.Config{Addr: addr}) }
+		c.Open = func(addr string) (Shard, error) { return luascripts.Open(luascripts.Config{Addr: addr}) }
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"bytes"
 	"container/heap"
 	"sync"
 	"time"
@@ -22,7 +23,10 @@ type dues struct {
 }
 
 func (d *dues) Len() int           { return len(d.heap) }
-func (d *dues) Less(i, j int) bool { return d.heap[i].ms < d.heap[j].ms }
+func (d *dues) Less(i, j int) bool { // a total order, so that what is due goes in the same order in every run
+	a, b := &d.heap[i], &d.heap[j]
+	return a.ms < b.ms || (a.ms == b.ms && bytes.Compare(a.id[:], b.id[:]) < 0)
+}
 func (d *dues) Swap(i, j int) {
 	d.heap[i], d.heap[j] = d.heap[j], d.heap[i]
 	d.at[d.heap[i].id], d.at[d.heap[j].id] = i, j

@@ -49,8 +49,8 @@ func (m *marks) all() []luascripts.Mark {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out := make([]luascripts.Mark, 0, len(m.seq))
-	for p, seq := range m.seq {
-		out = append(out, luascripts.Mark{Partition: p, Epoch: m.epoch, Seq: seq})
+	for _, p := range ordered(m.seq) {
+		out = append(out, luascripts.Mark{Partition: p, Epoch: m.epoch, Seq: m.seq[p]})
 	}
 	return out
 }
@@ -59,7 +59,7 @@ func (m *marks) all() []luascripts.Mark {
 func (m *marks) news(to *audience, out []luascripts.Mark) []luascripts.Mark {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for p := range to.changed {
+	for _, p := range ordered(to.changed) {
 		out = append(out, luascripts.Mark{Partition: p, Epoch: m.epoch, Seq: m.seq[p]})
 	}
 	clear(to.changed)

@@ -23,7 +23,7 @@ type reign struct {
 	partitions []int
 	began      time.Time
 
-	shard   *luascripts.Shard
+	shard   Shard
 	evicted uint64          // keys that it had dropped before it served
 	own     map[int]*folded // until it serves
 	ends    map[int]journal.Cursor
@@ -145,8 +145,8 @@ func (r *reign) rebuild(ctx context.Context, why string, upTo uint32) error {
 		return err
 	}
 	books := make([]*journal.Book, 0, len(r.own))
-	for _, f := range r.own {
-		b := *f.book
+	for _, p := range ordered(r.own) {
+		b := *r.own[p].book
 		b.Epoch = r.epoch
 		books = append(books, &b)
 	}
@@ -174,7 +174,7 @@ func (k *Keeper) distrusted() bool {
 func (r *reign) fence(ctx context.Context, seen map[int]luascripts.Part) error {
 	r.tell(Progress{State: Fencing, Epoch: r.epoch})
 	claims := make([]luascripts.Claim, 0, len(r.own))
-	for p := range r.own {
+	for _, p := range ordered(r.own) {
 		claims = append(claims, luascripts.Claim{Seen: seen[p], Epoch: r.epoch})
 	}
 	fenced, err := r.shard.Fence(ctx, claims...)
@@ -199,7 +199,8 @@ func (r *reign) fence(ctx context.Context, seen map[int]luascripts.Part) error {
 func (r *reign) takeOver() (err error) {
 	r.courier = newCourier(&r.cfg)
 	r.marks = newMarks(r.epoch)
-	for p, f := range r.own {
+	for _, p := range ordered(r.own) {
+		f := r.own[p]
 		r.courier.begin(f.book, &f.recent, f.points)
 		r.ends[p] = f.end
 		r.at[p] = new(atomic.Int64)

@@ -65,12 +65,12 @@ func (o *outboxOf) Trim(ctx context.Context, upTo uint64) error {
 // relayOf makes the reign's relay.
 func (r *reign) relayOf() (*relay.Relay, error) {
 	cursors := make([]journal.Cursor, 0, len(r.ends))
-	for _, c := range r.ends {
-		cursors = append(cursors, c)
+	for _, p := range ordered(r.ends) {
+		cursors = append(cursors, r.ends[p])
 	}
 	return relay.New(relay.Config{
 		Log: r.cfg.Journal, Outbox: &outboxOf{reign: r}, Cursors: cursors, Logger: r.cfg.Log,
-		OnDurable: r.durable, Watermark: r.advance,
+		OnDurable: r.durable, Watermark: r.advance, Jitter: r.cfg.Jitter,
 	})
 }
 

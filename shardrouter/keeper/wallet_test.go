@@ -189,7 +189,7 @@ func TestLostRepliesInTheWallet(t *testing.T) {
 		direct[p.Addr()] = addr
 		return p.Addr()
 	}, config: func(k *Config) {
-		k.Open = func(addr string) (*luascripts.Shard, error) {
+		k.Open = func(addr string) (Shard, error) {
 			return luascripts.Open(luascripts.Config{Addr: direct[addr]})
 		}
 	}})

@@ -129,8 +129,8 @@ func (r *reign) condemn(ctx context.Context) {
 
 // successor is the highest epoch above ours that has started in the log, 0 if none.
 func (r *reign) successor(ctx context.Context) (epoch uint32, err error) {
-	for p, at := range r.at {
-		_, err := r.cfg.Journal.Read(ctx, p, at.Load(), func(_ int64, record []byte) error {
+	for _, p := range ordered(r.at) {
+		_, err := r.cfg.Journal.Read(ctx, p, r.at[p].Load(), func(_ int64, record []byte) error {
 			f, err := journal.ParseFrame(record)
 			if err == nil && f.Kind == journal.FrameEpochStarted && f.Epoch > r.epoch {
 				epoch = max(epoch, f.Epoch)

@@ -1,0 +1,32 @@
+package keeper
+
+import (
+	"context"
+	"time"
+
+	"walletd/journal"
+	"walletd/luascripts"
+)
+
+// Shard is what a keeper needs of its shard; *luascripts.Shard is one, and its comments are the contract.
+type Shard interface {
+	// CheckSettings, Evicted and Look tell whether it is fit, and still the one that it was.
+	CheckSettings(ctx context.Context) error
+	Evicted(ctx context.Context) (uint64, error)
+	Look(ctx context.Context, epoch uint32) (luascripts.Look, error)
+	Parts(ctx context.Context) (map[int]luascripts.Part, error)
+
+	// Stop ends the trains of all epochs, Admit lets those of one epoch run.
+	Stop(ctx context.Context, epochs ...uint32) (admitted bool, err error)
+	Admit(ctx context.Context, epoch uint32) error
+
+	// Fence lets a shard go on in a new epoch as it is; Wipe and Load make it another.
+	Fence(ctx context.Context, claims ...luascripts.Claim) ([]luascripts.Fenced, error)
+	Wipe(ctx context.Context, epoch uint32) error
+	Load(ctx context.Context, books ...*journal.Book) error
+
+	ReadOutbox(ctx context.Context, after uint64, limit int, wait time.Duration) ([]luascripts.OutboxEntry, error)
+	Trim(ctx context.Context, epoch uint32, upTo uint64) error
+	PublishMarks(ctx context.Context, marks []luascripts.Mark) error
+	Close() error
+}
