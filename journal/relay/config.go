@@ -17,7 +17,7 @@ type Config struct {
 	Log    journal.Log
 	Outbox Outbox
 	// Cursors, one for each partition to relay, come from Claim: read to the log's end, with this keeper's own epoch
-	// started.
+	// started. Others may join later, and these leave.
 	Cursors []journal.Cursor
 
 	// OnDurable hears of every frame of ours that is in the log and counts, in order within its partition, with the offset
@@ -86,9 +86,6 @@ func (c Config) validate() error {
 	}
 	if c.Outbox == nil {
 		errs = append(errs, errors.New("no outbox"))
-	}
-	if len(c.Cursors) == 0 {
-		errs = append(errs, errors.New("no partition"))
 	}
 	seen := map[int]bool{}
 	for _, cur := range c.Cursors {

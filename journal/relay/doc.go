@@ -18,6 +18,8 @@
 //     twice is a duplicate that every reader drops.
 //   - A higher epoch in the log ends Run with ErrDeposed, and nothing of ours behind it is told.
 //   - Sections that do not go on where the journal ends, or differ from what was journaled, end Run with ErrOutbox.
+//   - Partitions join and leave while it runs, each in an epoch of its own: one that leaves is durable up to the seq that was
+//     asked for, and told; the others do not notice.
 //   - A partition whose frames cannot be placed does not hold up the others: it is repaired beside them.
 //
 // A Relay runs once. What was under way when it ended may still land, so its partitions are relayed again only in a new

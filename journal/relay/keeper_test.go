@@ -102,6 +102,7 @@ func history(t testing.TB, l journal.Log, p int) (who []byte) {
 type keeper struct {
 	t      testing.TB
 	epoch  uint32
+	epochs map[int]uint32 // of partitions that joined later
 	who    byte
 	outbox *memOutbox
 	relay  *Relay
@@ -157,7 +158,7 @@ func mustKeeper(t testing.TB, l journal.Log, epoch uint32, who byte, change ...f
 func (k *keeper) onDurable(offset int64, f *journal.Frame) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if f.FirstSeq != k.durable[f.Partition]+1 || f.Epoch != k.epoch {
+	if f.FirstSeq != k.durable[f.Partition]+1 || f.Epoch != k.epochOf(f.Partition) {
 		k.t.Errorf("epoch %d: partition %d: frame %d/%d at offset %d behind seq %d", k.epoch, f.Partition, f.Epoch, f.FirstSeq, offset, k.durable[f.Partition])
 	}
 	k.durable[f.Partition] = f.LastSeq()
@@ -168,7 +169,7 @@ func (k *keeper) onMarks(_ context.Context, marks []Mark) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, m := range marks {
-		if m.Seq <= k.acked[m.Partition] || m.Epoch != k.epoch || k.durable[m.Partition] != m.Seq {
+		if m.Seq <= k.acked[m.Partition] || m.Epoch != k.epochOf(m.Partition) || k.durable[m.Partition] != m.Seq {
 			k.t.Errorf("mark %+v behind %d, durable %d", m, k.acked[m.Partition], k.durable[m.Partition])
 		}
 		k.acked[m.Partition] = m.Seq
@@ -189,9 +190,17 @@ func (k *keeper) onJournal(available bool, cause error) {
 	k.changed = make(chan struct{})
 }
 
+// epochOf is the epoch in which the keeper has a partition.
+func (k *keeper) epochOf(p int) uint32 {
+	if e := k.epochs[p]; e > 0 {
+		return e
+	}
+	return k.epoch
+}
+
 // work makes n more events in a partition, in one section.
 func (k *keeper) work(p, n int) {
-	k.outbox.add(section(p, k.epoch, k.next[p], n, k.who))
+	k.outbox.add(section(p, k.epochOf(p), k.next[p], n, k.who))
 	k.next[p] += uint64(n)
 }
 

@@ -24,6 +24,8 @@ type Relay struct {
 	landed   chan sent
 	repaired chan *lane // whose frame was found, or has landed
 	faults   chan error
+	asked    chan func()   // for the loop to do (Join, Leave)
+	ended    chan struct{} // closed when Run has ended
 
 	mu    sync.Mutex // guards the lanes' collecting side and
 	queue []*ticket  // batches that are not trimmed, in order
@@ -43,6 +45,7 @@ type Relay struct {
 	away      bool // the journal did not take our frames
 	told      []told
 	marks     []Mark
+	leaving   []*leaving
 }
 
 // sent is a request that came back.
@@ -65,9 +68,9 @@ func New(cfg Config) (*Relay, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
-	n := len(cfg.Cursors)
+	n := cfg.Log.Partitions() // as many as may ever join
 	r := &Relay{
-		cfg: cfg, of: make(map[int]*lane, n),
+		cfg: cfg, of: make(map[int]*lane, len(cfg.Cursors)), asked: make(chan func()), ended: make(chan struct{}),
 		kick: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		requests: make(chan []*lane, 1), landed: make(chan sent, 1),
 		repaired: make(chan *lane, n), faults: make(chan error, n+2),
@@ -91,6 +94,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
+	defer close(r.ended)
 	defer wg.Wait()
 	defer cancel()
 	r.begin = func(work func(context.Context) error) {
@@ -193,6 +197,8 @@ func (r *Relay) loop(ctx context.Context) error {
 			r.looksAgain(now)
 		case <-r.trim.C:
 			r.trimming = false
+		case do := <-r.asked:
+			do()
 		}
 		if failed := r.tell(ctx); err == nil { // what counts is told, whatever befell the others
 			err = failed
@@ -200,6 +206,7 @@ func (r *Relay) loop(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		r.letGo()
 	}
 }
 

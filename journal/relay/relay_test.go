@@ -265,7 +265,7 @@ func TestPendingIsBounded(t *testing.T) {
 
 func TestConfigReportsEveryProblem(t *testing.T) {
 	_, err := New(Config{FrameBytes: -1})
-	for _, want := range []string{"no log", "no outbox", "no partition", "below zero"} {
+	for _, want := range []string{"no log", "no outbox", "below zero"} {
 		if err == nil || !contains(err, want) {
 			t.Errorf("%v, want also %q", err, want)
 		}
