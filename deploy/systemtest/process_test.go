@@ -173,10 +173,13 @@ func (r result) String() string {
 	return fmt.Sprintf("exit code %d\nstdout: %s\nstderr: %s", r.code, r.stdout, r.stderr)
 }
 
+// commandLimit bounds a command that ends by itself. A test of many accounts raises it.
+var commandLimit = upLimit
+
 // run runs a walletd command to its end.
 func run(t testing.TB, env []string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), upLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), commandLimit)
 	defer cancel()
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, binary, args...)
@@ -185,7 +188,7 @@ func run(t testing.TB, env []string, args ...string) result {
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	if ctx.Err() != nil {
-		t.Fatalf("walletd %s has not ended within %v\n%s%s", strings.Join(args, " "), upLimit, out.String(), errs.String())
+		t.Fatalf("walletd %s has not ended within %v\n%s%s", strings.Join(args, " "), commandLimit, out.String(), errs.String())
 	}
 	r := result{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
 	var exit *exec.ExitError
