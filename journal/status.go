@@ -84,6 +84,8 @@ const (
 	Draining           Status = 53
 	OutcomeUnknown     Status = 54
 	Malformed          Status = 55 // a row that the script does not know; a bug
+
+	LeaseOver Status = 56 // the shard's lease is over: nothing ran, another may own the partition by now
 )
 
 // Accepted reports whether the act happened (or, for OK, answered).
@@ -103,7 +105,7 @@ func (s Status) Journaled(keyed bool) bool {
 
 // Retryable reports whether provably nothing moved and the same request may succeed later (semantics 1, row 11).
 func (s Status) Retryable() bool {
-	return s >= Uninitialised && s <= Draining
+	return (s >= Uninitialised && s <= Draining) || s == LeaseOver
 }
 
 type statusText struct{ code, side string }
@@ -128,7 +130,7 @@ var statusTexts = [64]statusText{
 	DeliveryGap: {"delivery_gap", ""}, SuspenseFull: {"suspense_full", ""}, NotDue: {"not_due", ""}, UnknownTry: {"unknown_try", ""},
 	Uninitialised: {"shard_uninitialised", ""}, StaleEpoch: {"stale_epoch", ""}, Moving: {"partition_moving", ""},
 	ShardUnavailable: {"shard_unavailable", ""}, JournalUnavailable: {"journal_unavailable", ""}, Overloaded: {"overloaded", ""},
-	Draining: {"draining", ""}, OutcomeUnknown: {"outcome_unknown", ""}, Malformed: {"malformed_row", ""},
+	Draining: {"draining", ""}, OutcomeUnknown: {"outcome_unknown", ""}, Malformed: {"malformed_row", ""}, LeaseOver: {"lease_over", ""},
 }
 
 // Code is the status's word (semantics section 1).

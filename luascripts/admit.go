@@ -34,14 +34,15 @@ func admissionIn(epoch uint32) admission {
 	return admission{newScript("#!lua" + text), newScript("#!lua" + releaseFlags() + text)}
 }
 
-// Admit lets trains run that clients send in this epoch (Config.Epoch). A keeper calls it when the shard is as the log says
-// and the partitions are in its epoch, before the map shows that epoch, and never again: a shard that has lost the scripts
-// (Look) has lost more.
-func (s *Shard) Admit(ctx context.Context, epoch uint32) error {
+// Admit lets trains run that clients send in this epoch (Config.Epoch), until then in the shard's clock, ms since 1970: Lease makes
+// that longer. A keeper calls it when the shard is as the log says and the partitions are in its epoch, before the map shows
+// that epoch, and never again: a shard that has lost the scripts (Look) has lost more.
+func (s *Shard) Admit(ctx context.Context, epoch uint32, untilMS int64) error {
 	a := admissionIn(epoch)
 	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.ScriptLoad(ctx, a.train.text)
 		p.ScriptLoad(ctx, a.release.text)
+		p.Eval(ctx, leaseScript.text, []string{partsKey}, appendU56(nil, uint64(untilMS)))
 		return nil
 	})
 	return s.fault("admit trains to", err)

@@ -48,7 +48,7 @@ func TestTrainsRunWhereTheyAreAdmitted(t *testing.T) {
 		}
 	}
 	expect("before", false, run(one, 1))
-	must(t, keeper.Admit(ctx, 1))
+	must(t, keeper.Admit(ctx, 1, forever))
 	expect("admitted", true, run(one, 1))
 	expect("in an epoch to come", false, run(two, 2))
 	expect("the partition's epoch is not enough", false, run(two, 1))
@@ -63,12 +63,12 @@ func TestTrainsRunWhereTheyAreAdmitted(t *testing.T) {
 		}
 		expect("stopped", false, run(one, 1))
 		if c.epochs == nil {
-			must(t, keeper.Admit(ctx, 1)) // one of two
+			must(t, keeper.Admit(ctx, 1, forever)) // one of two
 		}
 	}
 	fenced, err := keeper.Fence(ctx, Claim{Seen: Part{Epoch: 1, Seq: 1}, Epoch: 2}) // the keeper's own scripts come by themselves
 	must(t, err)
-	must(t, keeper.Admit(ctx, 2))
+	must(t, keeper.Admit(ctx, 2, forever))
 	expect("the old epoch is over", false, run(one, 1))
 	expect("the new one", true, run(two, 2))
 	if look, err := keeper.Look(ctx, 2); err != nil || !look.Admitted || !fenced[0].Done || opened != 2 {
@@ -87,6 +87,6 @@ func TestAdmitToAFullShard(t *testing.T) {
 	if was, err := b.s.Stop(t.Context(), 0); err != nil || !was {
 		t.Fatal(was, err)
 	}
-	must(t, b.s.Admit(t.Context(), 0))
+	must(t, b.s.Admit(t.Context(), 0, forever))
 	b.read(`deliver 0 5 A 7 -> delivered`)
 }

@@ -85,7 +85,7 @@ type differential struct {
 
 func newDifferential(t testing.TB, s *Shard, seed uint64) *differential {
 	d := &differential{world: newWorld(seed, 3), t: t, s: s, seen: map[string]int{}, sums: map[journal.Asset]int64{}, fold: map[int]*journal.Book{}}
-	must(t, s.Wipe(t.Context(), 1<<32-1))
+	wiped(t, s)
 	var books []*journal.Book
 	for p, b := range d.books {
 		d.fold[p] = journal.NewBook(p, d.partitions)
@@ -352,7 +352,7 @@ func openShard(t testing.TB, addr string) *Shard {
 	t.Helper()
 	s, err := Open(Config{Addr: addr})
 	must(t, err)
-	must(t, s.Admit(t.Context(), 0))
+	must(t, s.Admit(t.Context(), 0, forever))
 	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
@@ -361,5 +361,16 @@ func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// wiped empties a shard, and gives it a lease again, which lies with its parts.
+func wiped(t testing.TB, s *Shard) {
+	t.Helper()
+	must(t, s.Wipe(t.Context(), 1<<32-1))
+	held, err := s.Lease(t.Context(), forever)
+	must(t, err)
+	if !held {
+		t.Fatal("no lease for nobody's partitions")
 	}
 }

@@ -8,11 +8,12 @@ const (
 	detailsKey      = "details"      // handle 12 → created_ms u56, JSON
 	reservationsKey = "reservations" // id 16 → journal.Reservation
 	deliveredKey    = "delivered"    // partition u16, source u16 → seq u56
-	partsKey        = "parts"        // partition u16 → epoch u32, seq u56, time_ms u56; and the two fields below
+	partsKey        = "parts"        // partition u16 → epoch u32, seq u56, time_ms u56; and the fields below
 	outboxKey       = "outbox"       // a stream with ids 1-0, 2-0, …; field "e" → sections (OutboxEntry)
 
 	counterField = "outbox" // in parts: the number of the last outbox entry, u56
 	loaderField  = "loader" // in parts: who is loading the shard at the moment (Load)
+	leaseField   = "lease"  // in parts: until when, in the shard's clock, it may run trains, ms since 1970, u56 (lease.go)
 	entryField   = "e"
 
 	marksChannel = "marks" // pub/sub (PublishMarks)

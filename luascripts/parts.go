@@ -30,7 +30,7 @@ func parseParts(all map[string]string) (map[int]Part, error) {
 	parts := make(map[int]Part, len(all))
 	for field, value := range all {
 		if len(field) != partitionFieldSize {
-			continue // counterField, loaderField
+			continue // counterField, loaderField, leaseField
 		}
 		p := Part{Partition: int(binary.BigEndian.Uint16([]byte(field)))}
 		if err := p.parse([]byte(value)); err != nil {

@@ -22,6 +22,7 @@ var plants = map[planted.Bug][]swap{
 	}},
 	planted.LossyNumbers:     {{"= available[a] + sum, reserved[a] + aside,", "= tonumber(tostring(available[a] + sum)), reserved[a] + aside,"}},
 	planted.EpochUnchecked:   {{"if part_epoch[name] ~= of_epoch[s] then state_of[s] = STALE_EPOCH end", ""}},
+	planted.LeaseForever:     {{"clock >= lease", "false"}},
 	planted.DeliverNoCompare: {{"if delivered[d] ~= from then return answer(DELIVERY_GAP, delivered[d]) end", ""}},
 }
 

@@ -34,7 +34,7 @@ func newTeller(t *testing.T) *teller {
 
 func tellerAt(t *testing.T, s *Shard) *teller {
 	t.Helper()
-	must(t, s.Wipe(t.Context(), 1<<32-1))
+	wiped(t, s)
 	b := journal.NewBook(0, 1)
 	b.Epoch, b.TimeMS = 1, farFuture
 	must(t, s.Load(t.Context(), b))

@@ -149,6 +149,7 @@ func newScript(text string) script {
 
 // shebang: out-of-memory, read-only and no-replicas refuse the whole script before it starts.
 var (
+	leaseScript     = newScript(assemble("#!lua flags=allow-oom", "lease.lua"))
 	fenceScript     = newScript(assemble("#!lua flags=allow-oom", "fence.lua"))
 	loadScript      = newScript(assemble("#!lua", "load.lua"))
 	loadBeginScript = newScript(assemble("#!lua flags=allow-oom", "loadbegin.lua"))

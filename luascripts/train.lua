@@ -32,24 +32,30 @@ end
 local version_of_train, slices, here = byte(arg, 1, 2)
 if version_of_train ~= TRAIN_VERSION or slices ~= #KEYS - 6 then error('a train of another build') end
 
-local starts, fields, p = {}, {'outbox'}, 3
+local starts, fields, p = {}, {'outbox', 'lease'}, 3
 while p <= #arg do
   local name, e, rows, bytes = read('>c2I4HI4', arg, p)
   sections = sections + 1
   of_partition[sections], of_epoch[sections] = name, e
   first_row[sections], last_row[sections], starts[sections] = 1, rows, p + 12
-  fields[sections + 1] = name
+  fields[sections + 2] = name
   p = p + 12 + bytes
 end
 local parts = load(KEYS[5], fields)
 
+-- Only within its lease does a shard know that no other one serves its partitions (lease.go).
+local time = call('TIME')
+local clock = time[1] * 1000 + math.floor(time[2] / 1000)
+local lease = parts[2] and read('>I7', parts[2]) or 0
+
 local n = 0
 for s = 1, sections do
-  local part, name = parts[s + 1], of_partition[s]
+  local part, name = parts[s + 2], of_partition[s]
   state_of[s] = not part and UNINITIALISED or OK
   if part then
     part_epoch[name], part_seq[name], part_ms[name] = read('>I4I7I7', part)
     if part_epoch[name] ~= of_epoch[s] then state_of[s] = STALE_EPOCH end
+    if clock >= lease and state_of[s] == OK then state_of[s] = LEASE_OVER end
   end
   if state_of[s] == OK then
     local first, last = n + 1, n + last_row[s]
@@ -107,9 +113,6 @@ end
 
 values = load(KEYS[4], channel_field)
 for d = 1, channels do delivered[d] = values[d] and read('>I7', values[d]) or 0 end
-
-local time = call('TIME')
-local clock = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- Decide every row in order.
 for s = 1, sections do

@@ -48,7 +48,7 @@ func TestNoTrainRunsInTheMiddleOfAWipe(t *testing.T) {
 		return first(t, &r)
 	}
 	s.client.AddHook(before{"unlink", func() { run(1) }})
-	must(t, s.Wipe(ctx, 1<<32-1))
+	wiped(t, s)
 	book.Epoch = 2
 	must(t, s.Load(ctx, book)) // the log does not know the transfer
 	got := run(2)

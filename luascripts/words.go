@@ -47,7 +47,7 @@ var words = map[string]string{
 	"ACCOUNT_NOT_EMPTY": status(journal.AccountNotEmpty), "PRECONDITION_FAILED": status(journal.PreconditionFailed),
 	"ALTER_CONFLICT": status(journal.AlterConflict), "ACCOUNT_NOT_FOUND": status(journal.AccountNotFound),
 	"DELIVERY_GAP": status(journal.DeliveryGap), "SUSPENSE_FULL": status(journal.SuspenseFull), "NOT_DUE": status(journal.NotDue),
-	"UNINITIALISED": status(journal.Uninitialised), "STALE_EPOCH": status(journal.StaleEpoch), "MALFORMED": status(journal.Malformed),
+	"UNINITIALISED": status(journal.Uninitialised), "STALE_EPOCH": status(journal.StaleEpoch), "LEASE_OVER": status(journal.LeaseOver), "MALFORMED": status(journal.Malformed),
 
 	"OPEN": op(journal.OpOpen), "ALTER": op(journal.OpAlter), "READ": op(journal.OpRead), "CHECK": op(journal.OpCheck),
 	"TRANSFER": op(journal.OpTransfer), "PAY": op(journal.OpPay), "RESERVE": op(journal.OpReserve), "CONFIRM": op(journal.OpConfirm),
@@ -59,7 +59,7 @@ var words = map[string]string{
 	"AMOUNT_MAX": number(int(journal.AmountMax)), "VERDICT_LOCAL": number(journal.VerdictLocal), "LEG_SIZE": number(journal.LegSize),
 	"RESERVATION_SIZE": number(journal.ReservationSize), "NOBODY": "'" + strings.Repeat(`\0`, len(journal.Handle{})) + "'",
 	"TRAIN_VERSION": number(trainVersion), "ACTS_MAX": number(ActsMax), "FIELDS_MAX": number(fieldsMax),
-	"CLAIM_SIZE": number(claimSize), "PART_SIZE": number(journal.PartSize),
+	"CLAIM_SIZE": number(claimSize), "OWNED_SIZE": number(ownedSize), "PART_SIZE": number(journal.PartSize),
 	"REPLAYED": number(replayedBit), "DETAIL_FOLLOWS": number(detailBit),
 }
 

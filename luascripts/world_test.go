@@ -271,3 +271,6 @@ func (w *world) deliver(p int, r *journal.Row) {
 		r.AddLeg(l)
 	}
 }
+
+// forever is a lease that does not end.
+const forever = 1<<53 - 1

@@ -142,7 +142,7 @@ func Codes() []Info { return append([]Info(nil), codes[:]...) }
 // the act was refused before it did anything, and another try may meet a healthier shard.
 func clientCode(s journal.Status) string {
 	switch s {
-	case journal.Uninitialised, journal.StaleEpoch, journal.AlterConflict,
+	case journal.Uninitialised, journal.StaleEpoch, journal.LeaseOver, journal.AlterConflict,
 		journal.DeliveryGap, journal.SuspenseFull, journal.NotDue, journal.UnknownTry, journal.Malformed:
 		return "shard_unavailable"
 	case journal.AccountExists:

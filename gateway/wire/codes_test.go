@@ -62,7 +62,7 @@ func TestCodesAreWellFormed(t *testing.T) {
 // Every refusal of a shard has its place in the table, in the order of precedence, and is retryable there when it is in the journal.
 func TestEveryStatusHasItsCode(t *testing.T) {
 	house := map[journal.Status]string{
-		journal.Uninitialised: "shard_unavailable", journal.StaleEpoch: "shard_unavailable",
+		journal.Uninitialised: "shard_unavailable", journal.StaleEpoch: "shard_unavailable", journal.LeaseOver: "shard_unavailable",
 		journal.AlterConflict: "shard_unavailable", journal.DeliveryGap: "shard_unavailable",
 		journal.SuspenseFull: "shard_unavailable", journal.NotDue: "shard_unavailable",
 		journal.UnknownTry: "shard_unavailable", journal.Malformed: "shard_unavailable",

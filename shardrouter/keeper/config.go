@@ -39,6 +39,7 @@ type Config struct {
 	MarksEvery  time.Duration // 200 ms: all marks are published again
 	WatchEvery  time.Duration // 100 ms: the shard is asked whether it still serves our epoch
 	Unreachable time.Duration // 3 s: a shard out of reach for so long ends the reign
+	Lease       time.Duration // 2 s: how long the shard may run trains without being proven ours, in its own clock; all keepers of a wallet have the same
 	RestMin     time.Duration // 50 ms: between two reigns, doubling
 	RestMax     time.Duration // 2 s: at most
 	// Jitter spreads the relay's pauses; nil = at random (relay.Config).
@@ -66,7 +67,7 @@ func (c Config) withDefaults() Config {
 		d time.Duration
 	}{
 		{&c.OfferAgain, 15 * time.Second}, {&c.MarksEvery, 200 * time.Millisecond}, {&c.WatchEvery, 100 * time.Millisecond},
-		{&c.Unreachable, 3 * time.Second}, {&c.RestMin, 50 * time.Millisecond}, {&c.RestMax, 2 * time.Second},
+		{&c.Unreachable, 3 * time.Second}, {&c.Lease, 2 * time.Second}, {&c.RestMin, 50 * time.Millisecond}, {&c.RestMax, 2 * time.Second},
 	} {
 		if *d.v == 0 {
 			*d.v = d.d
@@ -95,7 +96,7 @@ func (c Config) validate() error {
 	if c.Journal != nil && c.Journal.Partitions() != c.Partitions {
 		errs = append(errs, fmt.Errorf("a journal of %d partitions for a wallet of %d", c.Journal.Partitions(), c.Partitions))
 	}
-	for _, d := range []time.Duration{c.OfferAgain, c.MarksEvery, c.WatchEvery, c.Unreachable, c.RestMin, c.RestMax} {
+	for _, d := range []time.Duration{c.OfferAgain, c.MarksEvery, c.WatchEvery, c.Unreachable, c.Lease, c.RestMin, c.RestMax} {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("a time of %v", d))
 		}

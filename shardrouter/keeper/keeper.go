@@ -18,6 +18,7 @@ type Keeper struct {
 	mu       sync.Mutex
 	stats    Stats
 	reign    *reign // the present one, nil between two
+	tenancy  tenancy
 	distrust bool   // the shard was unfit, or its outbox did not continue the log: it is not adopted again
 }
 

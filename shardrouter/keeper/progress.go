@@ -39,13 +39,14 @@ type Progress struct {
 
 // Stats are a keeper's figures at one moment.
 type Stats struct {
-	Shard    string
-	State    State
-	Epoch    uint32
-	Reigns   uint64        // begun
-	Rebuilt  uint64        // shards rebuilt
-	Adopted  uint64        // shards that went on as they were
-	Takeover time.Duration // of the present reign: from the beginning of its claim to serving
+	Shard        string
+	State        State
+	Epoch        uint32
+	Reigns       uint64        // begun
+	Rebuilt      uint64        // shards rebuilt
+	Adopted      uint64        // shards that went on as they were
+	LeaseRenewed time.Time     // when the lease was made longer last; zero: never
+	Takeover     time.Duration // of the present reign: from the beginning of its claim to serving
 
 	// Of the present reign; empty between two.
 	Marks        []luascripts.Mark // what is durable

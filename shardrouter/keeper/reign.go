@@ -31,7 +31,8 @@ type reign struct {
 	marks   *marks
 	relayer *relay.Relay
 	fail    context.CancelCauseFunc // ends the reign
-	at      map[int]*atomic.Int64   // offset behind our last durable record, by partition
+	proof   proof
+	at      map[int]*atomic.Int64 // offset behind our last durable record, by partition
 }
 
 // rule reigns once, from the new epoch to whatever ends it.
@@ -119,7 +120,7 @@ func (r *reign) trySettle(ctx context.Context) error {
 	if r.evicted, err = r.shard.Evicted(ctx); err != nil {
 		return err
 	}
-	if err := r.shard.Admit(ctx, r.epoch); err != nil {
+	if err := r.admit(ctx); err != nil {
 		return err
 	}
 	r.distrusts(false)
@@ -131,6 +132,16 @@ func (r *reign) trySettle(ctx context.Context) error {
 		}
 	})
 	return nil
+}
+
+// admit lets trains run in our epoch, for the first lease.
+func (r *reign) admit(ctx context.Context) error {
+	r.beginProof()
+	until, err := r.provenUntil(ctx)
+	if err != nil {
+		return err
+	}
+	return r.shard.Admit(ctx, r.epoch, until)
 }
 
 // rebuild empties the shard, unless it is in a higher epoch than upTo, and loads what the log says.
@@ -297,6 +308,7 @@ func (r *reign) serve(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { return r.watchShard(inner) })
+	g.Go(func() error { return r.keepLease(inner) })
 	g.Go(func() error { return r.followMap(inner) })
 	err := g.Wait()
 	if cause := context.Cause(ctx); cause != nil { // what the others ended with is its echo

@@ -18,7 +18,11 @@ type Shard interface {
 
 	// Stop ends the trains of all epochs, Admit lets those of one epoch run.
 	Stop(ctx context.Context, epochs ...uint32) (admitted bool, err error)
-	Admit(ctx context.Context, epoch uint32) error
+	Admit(ctx context.Context, epoch uint32, untilMS int64) error
+
+	// Time is its clock, in which Lease says until when it may run trains.
+	Time(ctx context.Context) (time.Time, error)
+	Lease(ctx context.Context, untilMS int64, owned ...luascripts.Owned) (bool, error)
 
 	// Fence lets a shard go on in a new epoch as it is; Wipe and Load make it another.
 	Fence(ctx context.Context, claims ...luascripts.Claim) ([]luascripts.Fenced, error)

@@ -310,7 +310,7 @@ func TestLaneWithAnOldMap(t *testing.T) {
 	if was, err := w.shards[0].Stop(t.Context(), 1); err != nil || !was {
 		t.Fatal(was, err)
 	}
-	if err := w.shards[0].Admit(t.Context(), 2); err != nil { // the partitions are in epoch 1 still: not they hold it back
+	if err := w.shards[0].Admit(t.Context(), 2, forever); err != nil { // the partitions are in epoch 1 still: not they hold it back
 		t.Fatal(err)
 	}
 	if o := w.ask(1, transfer(bank, shop, "a", 1)); o.Status != journal.ShardUnavailable {
@@ -340,7 +340,7 @@ func TestOthersInTheTrainGoOn(t *testing.T) {
 	if _, ok := outs[1]; ok {
 		t.Fatalf("partition 1: %v", outs[1].Status)
 	}
-	if err := w.shards[0].Admit(t.Context(), 2); err != nil {
+	if err := w.shards[0].Admit(t.Context(), 2, forever); err != nil {
 		t.Fatal(err)
 	}
 	w.republish(0, 2, "") // of all: now the others do not serve

@@ -100,7 +100,7 @@ func (w *world) load(server int, epoch uint32) {
 	if err := w.shards[server].Load(w.Context(), books...); err != nil {
 		w.Fatal(err)
 	}
-	if err := w.shards[server].Admit(w.Context(), epoch); err != nil {
+	if err := w.shards[server].Admit(w.Context(), epoch, forever); err != nil {
 		w.Fatal(err)
 	}
 }
@@ -289,3 +289,6 @@ func (w *world) stats() (sum Stats) {
 	}
 	return sum
 }
+
+// forever is a lease that does not end.
+const forever = 1<<53 - 1
