@@ -4,12 +4,15 @@ GO ?= go
 BIN := bin/walletd
 DEV_FLAGS ?=
 SOAK_SECONDS ?= 60
-RUNS ?= 10
 ACCOUNTS ?= 1000000
-RECOVERY_OUT ?= 
+RECOVERY_OUT ?=
+FORM ?= inprocess
+SEED ?=
+SECONDS_MAX ?=
+FAULTS_OUT ?=
 LINT_VERSION ?= v2.15.0
 
-.PHONY: help dev cluster build deps deps-dev test planted vet lint soak recovery bench clean
+.PHONY: help dev cluster build deps deps-dev test planted vet lint soak recovery faults bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,9 +52,15 @@ lint: ## golangci-lint with the set of .golangci.yml (installs it when it is mis
 soak: ## the fault scenarios of deploy/systemtest for longer: make soak SOAK_SECONDS=600
 	WALLETD_SOAK_SECONDS=$(SOAK_SECONDS) $(GO) test -timeout 24h -count 1 ./deploy/systemtest
 
+recovery: RUNS ?= 10
 recovery: deps ## measure how long each kind of fault keeps users waiting: make recovery RUNS=10 ACCOUNTS=1000000 RECOVERY_OUT=times.md
 	WALLETD_RECOVERY_RUNS=$(RUNS) WALLETD_RECOVERY_ACCOUNTS=$(ACCOUNTS) WALLETD_RECOVERY_OUT=$(RECOVERY_OUT) \
 		$(GO) test -v -timeout 24h -count 1 -run TestRecoveryTimes ./deploy/systemtest
+
+faults: RUNS ?= 100
+faults: ## the fault laboratory: make faults RUNS=1000 [FORM=inprocess|dev|cluster] [SECONDS_MAX=900] [FAULTS_OUT=matrix.json], or SEED=n for one run
+	WALLETD_FAULTS_RUNS=$(RUNS) WALLETD_FAULTS_FORM=$(FORM) WALLETD_FAULTS_SEED=$(SEED) WALLETD_FAULTS_SECONDS=$(SECONDS_MAX) WALLETD_FAULTS_OUT=$(abspath $(FAULTS_OUT)) \
+		$(GO) test -timeout 24h -count 1 -v -run 'TestFaultSchedules$$' ./deploy/systemtest
 
 bench: build ## measure transfers against a wallet of its own (see README, "Measured")
 	@$(BIN) bench transfer --own

@@ -21,7 +21,8 @@ type audit struct {
 	names        map[journal.Handle]string
 	acts         map[journal.ID][]decided // keyed acts and tombstones, by id: one each, or something is wrong
 	lines        map[journal.Handle][]line
-	sent, landed map[channel][]sentLeg // per channel, in order
+	sent, landed map[channel][]sentLeg   // per channel, in order
+	moved        map[journal.Asset]int64 // by the event under way: accounts and legs, 0 when it is over
 	faults       []string
 }
 
@@ -56,7 +57,7 @@ type sentLeg struct {
 // replay reads the whole log, as far as it goes when it is called.
 func replay(ctx context.Context, log journal.Log) (*audit, error) {
 	a := &audit{partitions: log.Partitions(), dropped: map[journal.Verdict]int{}, names: map[journal.Handle]string{}, acts: map[journal.ID][]decided{},
-		lines: map[journal.Handle][]line{}, sent: map[channel][]sentLeg{}, landed: map[channel][]sentLeg{}}
+		lines: map[journal.Handle][]line{}, sent: map[channel][]sentLeg{}, landed: map[channel][]sentLeg{}, moved: map[journal.Asset]int64{}}
 	a.owners = make([]string, a.partitions)
 	for p := range a.partitions {
 		a.books = append(a.books, journal.NewBook(p, a.partitions))
@@ -120,11 +121,19 @@ func (a *audit) event(e *journal.Event) error {
 	if row.Op == journal.OpDeliver {
 		c := channel{row.Source, e.Partition}
 		for i := range row.LegCount {
-			a.landed[c] = append(a.landed[c], sentLeg{row.Leg(i), row.UpTo})
+			l := row.Leg(i)
+			a.landed[c] = append(a.landed[c], sentLeg{l, row.UpTo})
+			a.moved[l.Asset] -= int64(l.Amount)
 		}
 	}
 	if err := book.Apply(e, a); err != nil {
 		return err
+	}
+	for asset, sum := range a.moved { // none at this cut, so none at any (P1)
+		if sum != 0 {
+			a.fault("event %v: %v makes %d of %s out of nothing", e.Position, row.Op, sum, journal.DevAssets.Code(asset))
+		}
+		delete(a.moved, asset)
 	}
 	return nil
 }
@@ -134,11 +143,20 @@ func (a *audit) Changed(e *journal.Event, c journal.Change) {
 	if c.Flagged {
 		a.fault("event %v: a credit of %d to %s was flagged", e.Position, c.Amount, a.name(c.Account))
 	}
+	var before journal.Account
+	if lines := a.lines[c.Account]; len(lines) > 0 {
+		before = lines[len(lines)-1].After
+	}
+	a.moved[c.After.Asset] += int64(c.After.Available+c.After.Reserved) - int64(before.Available+before.Reserved)
+	if x := c.After; x.Reserved < 0 || max(x.Available, -x.Available) > journal.AmountMax || !x.Flags.Has(journal.Issuance) && x.Available < -x.OverdraftLimit {
+		a.fault("event %v: %s has %+v (P2)", e.Position, a.name(c.Account), x)
+	}
 	a.lines[c.Account] = append(a.lines[c.Account], line{c, e.Position, e.TimeMS})
 }
 
 // Leg implements journal.Effects.
 func (a *audit) Leg(e *journal.Event, l journal.Leg) {
+	a.moved[l.Asset] += int64(l.Amount)
 	c := channel{e.Partition, l.Payee.Partition(a.partitions)}
 	a.sent[c] = append(a.sent[c], sentLeg{l, e.Seq})
 }

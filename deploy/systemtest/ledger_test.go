@@ -82,6 +82,8 @@ func (r *request) told(status string, at journal.Position, err error) {
 type ledger struct {
 	mu       sync.Mutex
 	requests []*request
+	reads    []read
+	opened   []string // accounts whose opening was acknowledged
 	faults   []string // answers that contradict each other, seen on the way
 }
 
@@ -89,6 +91,31 @@ func (l *ledger) add(r *request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.requests = append(l.requests, r)
+}
+
+// read is a strong read's answer.
+type read struct {
+	account string
+	client.Balance
+}
+
+func (l *ledger) addRead(r read) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reads = append(l.reads, r)
+}
+
+func (l *ledger) addOpened(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.opened = append(l.opened, id)
+}
+
+// notAhead notes a fault when the journal has not what an answer has just told.
+func (l *ledger) notAhead(w *wallet, of any, at journal.Position) {
+	if err := w.ahead(at); err != nil {
+		l.fault("%v: %v", of, err)
+	}
 }
 
 const faultsMax = 50

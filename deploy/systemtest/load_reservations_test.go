@@ -89,8 +89,11 @@ func (k *worker) do(r *request) {
 func (k *worker) doOn(ctx context.Context, c *client.Client, r *request) {
 	v, err := askReservation(ctx, c, r)
 	k.ledger.mu.Lock()
-	defer k.ledger.mu.Unlock()
 	r.told(v.Status, v.Position.Position, err)
+	k.ledger.mu.Unlock()
+	if r.outcome == acknowledged {
+		k.ledger.notAhead(k.w, r, v.Position.Position)
+	}
 }
 
 // reserver is a session or REST.

@@ -29,8 +29,27 @@ const (
 	callShort        = 200 * time.Millisecond // at most: an impatient client, who does not learn what became of it
 )
 
+// loadOptions say how much is done, and of what.
+type loadOptions struct {
+	sessions, workers, perSecond, perPartition, loners, readers int
+	burst                                                       int // transfers at once, now and then
+	mix                                                         mix
+	seed                                                        uint64
+}
+
+// mix is how often a worker does what, in shares of their sum.
+type mix struct{ transfer, hopeless, batch, repeat, reservation, alter, cancelFirst, open int }
+
+var usualMix = mix{55, 10, 7, 8, 14, 3, 3, 0}
+
+func usualLoad() loadOptions {
+	return loadOptions{sessions: loadSessions, workers: loadWorkers, perSecond: loadPerSecond, perPartition: loadPerPartition, loners: loners,
+		burst: burstSize, mix: usualMix, seed: runSeed}
+}
+
 // load is clients that move money all the time, and a ledger of what they were told.
 type load struct {
+	loadOptions
 	w        *wallet
 	ledger   *ledger
 	accounts []string // USD
@@ -47,9 +66,18 @@ type load struct {
 // startLoad opens accounts in every partition and lets workers loose on them. It ends with stop, or with the test.
 func startLoad(t testing.TB, w *wallet) *load {
 	t.Helper()
-	l := &load{w: w, ledger: new(ledger), rest: w.rest(), acked: make([]atomic.Int64, w.partitions), tokens: make(chan struct{}, 16), stopping: make(chan struct{})}
+	dice(t, 0) // tells the seed of a run that fails
+	l := startLoadOf(t, w, usualLoad())
+	l.advance(1)
+	return l
+}
+
+// startLoadOf is startLoad with options; it does not wait until the load moves.
+func startLoadOf(t testing.TB, w *wallet, o loadOptions) *load {
+	t.Helper()
+	l := &load{loadOptions: o, w: w, ledger: new(ledger), rest: w.rest(), acked: make([]atomic.Int64, w.partitions), tokens: make(chan struct{}, 16), stopping: make(chan struct{})}
 	taken := map[string]bool{}
-	for range loadPerPartition {
+	for range o.perPartition {
 		for p := range w.partitions {
 			l.accounts = append(l.accounts, w.inPartition("acc", p, taken))
 		}
@@ -59,27 +87,31 @@ func startLoad(t testing.TB, w *wallet) *load {
 	}
 	w.fund("USD", loadFunds, l.accounts...)
 	w.fund("EUR", loadFunds, l.foreign...)
-	for range loadSessions {
+	for range o.sessions {
 		l.sessions = append(l.sessions, w.dial())
 	}
 	l.workers.Go(l.pace)
-	for n := range loadWorkers {
-		k := &worker{load: l, n: n, session: l.sessions[n%len(l.sessions)], dice: dice(t, uint64(n))}
-		l.workers.Go(k.run)
+	for n := range o.workers {
+		l.workers.Go(l.worker(n, l.sessions[n%len(l.sessions)]).run)
 	}
-	for n := range loners {
+	for n := range o.loners {
 		l.startLoner(n, taken)
 	}
-	b := &worker{load: l, n: loadWorkers, session: w.dial(), dice: dice(t, loadWorkers)}
-	l.workers.Go(b.runBursts)
+	l.workers.Go(l.worker(o.workers, w.dial()).runBursts)
+	for n := range o.readers {
+		l.workers.Go(l.worker(o.workers+1+n, w.dial()).runReads)
+	}
 	t.Cleanup(l.end)
-	l.advance(1)
 	return l
+}
+
+func (l *load) worker(n int, session *client.Client) *worker {
+	return &worker{load: l, n: n, session: session, dice: rand.New(rand.NewPCG(l.seed, uint64(n)))}
 }
 
 // pace gives out the operations that may begin.
 func (l *load) pace() {
-	tick := time.NewTicker(time.Second / loadPerSecond)
+	tick := time.NewTicker(time.Second / time.Duration(l.perSecond))
 	defer tick.Stop()
 	for {
 		select {
@@ -164,7 +196,7 @@ func (k *worker) runBursts() {
 }
 
 func (k *worker) burst() {
-	requests, outcomes := make([]*request, burstSize), make([]client.Outcome, burstSize)
+	requests, outcomes := make([]*request, k.loadOptions.burst), make([]client.Outcome, k.loadOptions.burst)
 	var under sync.WaitGroup
 	for i := range requests {
 		r := k.newTransfer()
@@ -187,21 +219,25 @@ func (k *worker) burst() {
 }
 
 func (k *worker) operate() {
-	switch d := k.dice.IntN(100); {
-	case d < 55:
-		k.transfer(k.newTransfer())
-	case d < 65:
-		k.transfer(k.hopeless())
-	case d < 72:
-		k.batch()
-	case d < 80:
-		k.repeat()
-	case d < 94:
-		k.reservation()
-	case d < 97:
-		k.alter()
-	default:
-		k.cancelFirst()
+	m := &k.mix
+	what := []struct {
+		share int
+		do    func()
+	}{
+		{m.transfer, func() { k.transfer(k.newTransfer()) }},
+		{m.hopeless, func() { k.transfer(k.hopeless()) }},
+		{m.batch, k.batch}, {m.repeat, k.repeat}, {m.reservation, k.reservation}, {m.alter, k.alter}, {m.cancelFirst, k.cancelFirst}, {m.open, k.open},
+	}
+	sum := 0
+	for _, w := range what {
+		sum += w.share
+	}
+	d := k.dice.IntN(sum)
+	for _, w := range what {
+		if d -= w.share; d < 0 {
+			w.do()
+			return
+		}
 	}
 }
 
@@ -275,6 +311,7 @@ func (k *worker) ended(r *request, status string, at journal.Position, err error
 	if r.outcome != acknowledged {
 		return
 	}
+	k.ledger.notAhead(k.w, r, at)
 	k.acked[k.w.partitionOf(r.from)].Add(1)
 	if len(k.last) < 64 {
 		k.last = append(k.last, r)
@@ -319,7 +356,7 @@ func (k *worker) repeat() {
 	}
 	ctx, cancel := k.call()
 	defer cancel()
-	result, err := k.session.Transfer(ctx, x)
+	result, err := k.sessions[k.dice.IntN(len(k.sessions))].Transfer(ctx, x) // another connection, another gateway
 	var again request
 	again.told(result.Status, result.Position, err)
 	switch {

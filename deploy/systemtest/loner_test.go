@@ -50,6 +50,7 @@ func (k *loner) pay() {
 		r.told(result.Status, result.Position, err)
 		k.ledger.mu.Unlock()
 		if r.outcome == acknowledged {
+			k.ledger.notAhead(k.w, r, result.Position)
 			k.has, k.version = k.has-1, k.version+1
 			return
 		}

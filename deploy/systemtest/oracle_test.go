@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ func (w *wallet) check(l *ledger) {
 	a.conserved()
 	a.released()
 	a.holds(l)
+	a.holdsReads(l)
 	w.report("the journal", a.faults)
 	if len(a.dropped) > 0 {
 		w.t.Logf("frames that fencing dropped: %v", a.dropped)
@@ -186,6 +188,32 @@ func (a *audit) holds(l *ledger) {
 			a.fault("%v: the journal has it %v at %v", r, had[0].status, had[0].at)
 		case accepted:
 			a.holdsContent(r, &had[0])
+		}
+	}
+}
+
+// holdsReads: a read shows its account as the journal has it at the position that it names, whatever became of the shard
+// that answered (P8), and an account whose opening was acknowledged is there.
+func (a *audit) holdsReads(l *ledger) {
+	for _, r := range l.reads {
+		lines := a.lines[journal.HandleOf(r.account)]
+		n, _ := slices.BinarySearchFunc(lines, r.Position.Seq, func(x line, seq uint64) int {
+			if x.at.Seq <= seq {
+				return -1
+			}
+			return 1
+		})
+		if n == 0 {
+			a.fault("%s reads %+v, the journal opens it later or never", r.account, r.Balance)
+			continue
+		}
+		if was := lines[n-1]; was.After.Available != r.Available || was.After.Reserved != r.Reserved || was.After.Version != r.Version {
+			a.fault("%s reads %+v, the journal has %+v there (since %v)", r.account, r.Balance, was.After, was.at)
+		}
+	}
+	for _, id := range l.opened {
+		if _, there := a.account(id); !there {
+			a.fault("account %s was opened, the journal does not have it", id)
 		}
 	}
 }

@@ -30,6 +30,22 @@ type wallet struct {
 	// audited are the arguments that name the running wallet to `walletd reconcile`, verify the ones that name its journal
 	// to `walletd journal verify`.
 	audited, verify []string
+	// inProcess, where it is set, does what the commands would do with them.
+	inProcess func() error
+	// durable, where it is set, tells the last seq of a partition that the journal has: no answer may name a later one.
+	durable func(partition int) (uint64, error)
+}
+
+// ahead says what is wrong with an answer that names a position: the journal has to have it already.
+func (w *wallet) ahead(at journal.Position) error {
+	if w.durable == nil || at.Seq == 0 {
+		return nil
+	}
+	seq, err := w.durable(at.Partition)
+	if err == nil && at.Seq > seq {
+		err = fmt.Errorf("the answer is of %v, the journal of that partition ends at %d", at, seq)
+	}
+	return err
 }
 
 // config is a client's, over all gateways.
@@ -229,6 +245,12 @@ func (w *wallet) replay() *audit {
 // reconciled fails the test unless the wallet finds itself in order: replay = live shards = projection, chain intact.
 func (w *wallet) reconciled() {
 	w.t.Helper()
+	if w.inProcess != nil {
+		if err := w.inProcess(); err != nil {
+			w.t.Errorf("reconcile: %v", err)
+		}
+		return
+	}
 	r := run(w.t, nil, append([]string{"reconcile", "-o", "json"}, w.audited...)...)
 	if r.code != 0 {
 		w.t.Errorf("walletd reconcile: %v", r)

@@ -1,0 +1,271 @@
+package systemtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"walletd/deploy/faultproxy"
+	"walletd/deploy/local"
+	"walletd/deploy/walletd"
+	"walletd/journal"
+	"walletd/journal/filelog"
+	"walletd/projector/reconcile"
+	"walletd/shardrouter"
+)
+
+// The cheap form: gateways, keepers, lanes and projector of one wallet in this process, each with its own ways to real
+// Redis servers, which a slot uses again and again.
+
+const (
+	labPartitions = 4
+	labShards     = 2
+	labGateways   = 2
+)
+
+// slot is what runs of the in-process form share, one after the other.
+type slot struct{ redis [labShards]*redisFaults }
+
+// inprocess is a wallet in this process.
+type inprocess struct {
+	t      testing.TB
+	w      *wallet
+	redis  [labShards]*redisFaults
+	log    *filelog.Log
+	router *shardrouter.Static
+	said   *slog.Logger
+
+	toGateways [labShards]*faultproxy.Proxy // gateways' and keepers' trains
+	toKeepers  [labShards]*faultproxy.Proxy // keepers' own calls
+	doors      [labGateways]*faultproxy.Proxy
+
+	gateways  [labGateways]*labGateway
+	keepers   [labShards]*labKeeper
+	rivals    [labShards]*labKeeper
+	projector *labProjector
+}
+
+// newInprocess makes the form with so many slots.
+func newInprocess(t testing.TB, slots int) *form {
+	var all []*slot
+	for range slots {
+		s := new(slot)
+		for i := range s.redis {
+			dir := t.TempDir()
+			server, err := local.StartRedis(t.Context(), local.RedisConfig{Dir: dir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(server.Kill)
+			s.redis[i] = &redisFaults{name: numbered("redis", i), dir: dir, server: server}
+		}
+		all = append(all, s)
+	}
+	return &form{
+		timing: timing{length: 1200 * time.Millisecond, lasts: time.Second, faultsMax: 6},
+		load:   loadOptions{sessions: 4, workers: 8, perSecond: 500, perPartition: 2, loners: 1, readers: 1, burst: 40},
+		can:    func() []fault { return sortedFaults(new(inprocess).faults()) },
+		start:  func(t testing.TB, n int, keep string) stand { return startInprocess(t, all[n], keep) },
+		slots:  slots,
+	}
+}
+
+func startInprocess(t testing.TB, s *slot, dir string) *inprocess {
+	t.Helper()
+	f := &inprocess{t: t, redis: s.redis, said: labLogger(t, dir)}
+	var shards []shardrouter.Shard
+	for i, r := range f.redis {
+		r.t, r.set = t, map[string]bool{"maxmemory": true, "maxmemory-policy": true}
+		r.whole()
+		mustDo(t, "empty "+r.name, r.ask("FLUSHALL"), r.ask("SCRIPT FLUSH"), r.ask("CONFIG RESETSTAT"))
+		f.toGateways[i], f.toKeepers[i] = faultproxy.ForTest(t, r.server.Addr), faultproxy.ForTest(t, r.server.Addr)
+		shards = append(shards, shardrouter.Shard{ID: shardID(i), Primary: f.toGateways[i].Addr()})
+	}
+	initial, err := shardrouter.NewMap(labPartitions, shards...)
+	mustDo(t, "map", err)
+	f.router, err = shardrouter.NewStatic(shardrouter.StaticConfig{Initial: initial})
+	mustDo(t, "map", err)
+	f.log, err = filelog.Open(filelog.Config{Dir: filepath.Join(dir, "journal"), Partitions: labPartitions, SegmentBytes: 1 << 20})
+	mustDo(t, "journal", err)
+	t.Cleanup(func() { _ = f.log.Close() })
+
+	f.w = &wallet{t: t, partitions: labPartitions, durable: newEnds(f.log).durable, inProcess: f.reconcile,
+		openLog: func() (journal.Log, func() error, error) { return f.log, func() error { return nil }, nil }}
+	f.projector = newLabProjector(f, filepath.Join(dir, "projection"))
+	for i := range f.keepers {
+		f.keepers[i] = newLabKeeper(f, i, fmt.Sprintf("keeper-%d", i+1))
+		f.rivals[i] = newLabKeeper(f, i, fmt.Sprintf("rival-%d", i+1))
+	}
+	for i := range f.gateways {
+		f.gateways[i] = newLabGateway(f, freeAddr(t))
+		f.doors[i] = faultproxy.ForTest(t, f.gateways[i].addr)
+		f.w.gateways = append(f.w.gateways, f.doors[i].Addr())
+	}
+	t.Cleanup(f.stop)
+	f.start()
+	await(t, recoverLimit, "every partition is served", f.serves)
+	return f
+}
+
+func shardID(i int) string { return fmt.Sprintf("s%d", i+1) }
+
+// labLogger writes what the parts say beside the data.
+func labLogger(t testing.TB, dir string) *slog.Logger {
+	file, err := os.Create(filepath.Join(dir, "walletd.log"))
+	mustDo(t, "log file", err)
+	t.Cleanup(func() { _ = file.Close() })
+	return slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// start starts every part that does not run, but for rivals.
+func (f *inprocess) start() {
+	f.projector.start()
+	for _, k := range f.keepers {
+		k.start()
+	}
+	for _, g := range f.gateways {
+		g.start()
+	}
+}
+
+// stop ends every part, as a crash does.
+func (f *inprocess) stop() {
+	f.calm()
+	for _, g := range f.gateways {
+		g.stop()
+	}
+	for i := range f.keepers {
+		f.rivals[i].stop()
+		f.keepers[i].stop()
+	}
+	f.projector.stop()
+}
+
+// calm takes every fault away that is not a part's death.
+func (f *inprocess) calm() {
+	for i, r := range f.redis {
+		r.whole()
+		f.toGateways[i].Heal()
+		f.toKeepers[i].Heal()
+		f.keepers[i].log.whole()
+		f.rivals[i].log.whole()
+	}
+	for _, d := range f.doors {
+		if d != nil {
+			d.Heal()
+		}
+	}
+	f.projector.log.whole()
+}
+
+func (f *inprocess) whole() {
+	f.calm()
+	for _, r := range f.rivals {
+		r.stop()
+	}
+	f.start()
+}
+
+func (f *inprocess) of() *wallet { return f.w }
+
+func (f *inprocess) serves() error {
+	m := f.router.Current()
+	for p := range m.Partitions {
+		if s := m.ShardOf(p); s.State != shardrouter.StateServing || m.Partitions[p].Epoch == 0 {
+			return fmt.Errorf("partition %d of shard %s, which is %s", p, s.ID, s.State)
+		}
+	}
+	return nil
+}
+
+// reconcile is `walletd reconcile` and `walletd journal verify`.
+func (f *inprocess) reconcile() error {
+	ctx, cancel := context.WithTimeout(context.Background(), recoverLimit)
+	defer cancel()
+	_, err := reconcile.Replay(ctx, reconcile.ReplayConfig{Log: f.log}, func(*reconcile.Replayed) error { return nil })
+	if err != nil {
+		return err
+	}
+	report, err := reconcile.Run(ctx, reconcile.Config{Log: f.log, Assets: journal.DevAssets, Shards: walletd.ShardsOf(f.router, labPartitions), View: f.projector.view})
+	if err == nil && !report.OK() {
+		err = errors.New(report.Text())
+	}
+	return err
+}
+
+// faults implements stand. Nothing is touched before one of them begins, so that their names can be asked of an empty one.
+func (f *inprocess) faults() map[fault]func() func() {
+	all := map[fault]func() func(){}
+	for i := range labShards {
+		maps.Copy(all, f.redis[i].all(numbered("redis", i)))
+		maps.Copy(all, wireFaults(f.toGateways[i], numbered("gateway↔redis", i), aScript))
+		maps.Copy(all, wireFaults(f.toKeepers[i], numbered("keeper↔redis", i), nil))
+		target := numbered("keeper", i)
+		all[fault{kindKill, target}] = func() func() { f.keepers[i].stop(); return f.keepers[i].start }
+		all[fault{kindRival, target}] = func() func() { f.rivals[i].start(); return f.rivals[i].stop }
+		all[fault{kindZombie, target}] = func() func() { return f.zombie(i) }
+		all[fault{kindAppend, target}] = func() func() { return f.keepers[i].log.lose() }
+		all[fault{kindRefusal, target}] = func() func() { return f.keepers[i].log.deny() }
+		all[fault{kindStall, target}] = func() func() { return f.keepers[i].log.freeze() }
+	}
+	for i := range labGateways {
+		maps.Copy(all, wireFaults(f.doors[i], numbered("client↔gateway", i), nil))
+		all[fault{kindKill, numbered("gateway", i)}] = func() func() { f.gateways[i].stop(); return f.gateways[i].start }
+	}
+	all[fault{kindKill, "projector"}] = func() func() { f.projector.stop(); return f.projector.start }
+	all[fault{kindStall, "projector"}] = func() func() { return f.projector.log.freeze() }
+	return all
+}
+
+// zombie freezes a keeper, all its ways, lets another take over, and the frozen one go on: it knows nothing.
+func (f *inprocess) zombie(i int) (heal func()) {
+	f.toKeepers[i].BlackHole(true)
+	thaw := f.keepers[i].log.freeze()
+	f.rivals[i].start()
+	return func() {
+		f.toKeepers[i].Heal()
+		thaw()
+		f.rivals[i].stop()
+	}
+}
+
+// part is something that runs in the background and can be ended like a process.
+type part struct {
+	mu     sync.Mutex
+	cancel context.CancelFunc // nil while it does not run
+	ended  sync.WaitGroup
+}
+
+// run starts the functions, unless it runs; each ends when its context does.
+func (p *part) run(begin func(ctx context.Context) []func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cancel != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	for _, fn := range begin(ctx) {
+		p.ended.Go(fn)
+	}
+}
+
+// halt ends them; before is called first, when there is something to end.
+func (p *part) halt(before func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cancel == nil {
+		return
+	}
+	p.cancel()
+	before()
+	p.ended.Wait()
+	p.cancel = nil
+}

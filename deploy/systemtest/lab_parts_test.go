@@ -1,0 +1,166 @@
+package systemtest
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"walletd/deploy/walletd"
+	"walletd/gateway"
+	"walletd/journal"
+	"walletd/luascripts"
+	"walletd/projector"
+	"walletd/projector/view"
+	"walletd/shardrouter/keeper"
+	"walletd/shardrouter/lane"
+)
+
+// Times of the in-process form: as in production, in short.
+const (
+	labRetryFor    = 300 * time.Millisecond
+	labUnsureFor   = 2 * time.Second
+	labHeldFor     = 2 * time.Second
+	labReadTimeout = 300 * time.Millisecond
+)
+
+func (f *inprocess) lanes() *lane.Lanes {
+	l, err := lane.New(lane.Config{Partitions: labPartitions, Map: f.router, Log: f.said, RetryFor: labRetryFor, UnsureFor: labUnsureFor, HeldFor: labHeldFor,
+		Open: func(addr string, epoch uint32) (lane.Shard, error) {
+			return luascripts.Open(luascripts.Config{Addr: addr, Epoch: epoch, ReadTimeout: labReadTimeout})
+		}})
+	mustDo(f.t, "lanes", err)
+	return l
+}
+
+// labKeeper is a keeper's process: the keeper, its lanes, its way to the journal.
+type labKeeper struct {
+	part
+	f     *inprocess
+	shard int
+	name  string
+	log   *roughLog
+}
+
+func newLabKeeper(f *inprocess, shard int, name string) *labKeeper {
+	return &labKeeper{f: f, shard: shard, name: name, log: &roughLog{Log: f.log}}
+}
+
+func (k *labKeeper) start() {
+	k.run(func(ctx context.Context) []func() {
+		lanes := k.f.lanes()
+		addr := k.f.toKeepers[k.shard].Addr()
+		kept, err := keeper.New(keeper.Config{Shard: shardID(k.shard), Name: k.name, Partitions: labPartitions, Map: k.f.router, Store: k.f.router,
+			Election: k.f.router, Journal: k.log, Shards: lanes, Marks: lanes.Mark, Log: k.f.said.With("keeper", k.name),
+			Open: func(string) (*luascripts.Shard, error) {
+				return luascripts.Open(luascripts.Config{Addr: addr, ReadTimeout: labReadTimeout})
+			},
+			OfferAgain: 300 * time.Millisecond, MarksEvery: 50 * time.Millisecond, WatchEvery: 20 * time.Millisecond, Unreachable: 500 * time.Millisecond,
+			RestMin: 10 * time.Millisecond, RestMax: 200 * time.Millisecond})
+		mustDo(k.f.t, "keeper", err)
+		return []func(){
+			func() { _ = lanes.Run(ctx) },
+			func() {
+				if err := kept.Run(ctx); ctx.Err() == nil {
+					k.f.t.Errorf("%s ended by itself: %v", k.name, err)
+				}
+			},
+		}
+	})
+}
+
+func (k *labKeeper) stop() {
+	k.halt(func() {})
+}
+
+// labGateway is a gateway's process: lanes, coordinator and doors.
+type labGateway struct {
+	part
+	f    *inprocess
+	addr string
+	http *http.Server
+	gate *gateway.Server
+}
+
+func newLabGateway(f *inprocess, addr string) *labGateway { return &labGateway{f: f, addr: addr} }
+
+func (g *labGateway) start() {
+	g.run(func(ctx context.Context) []func() {
+		lanes := g.f.lanes()
+		var err error
+		g.gate, err = gateway.New(gateway.Config{Assets: journal.DevAssets, Partitions: labPartitions, Shards: lanes, Reads: g.f.projector, Logger: g.f.said})
+		mustDo(g.f.t, "gateway", err)
+		listener, err := net.Listen("tcp4", g.addr)
+		mustDo(g.f.t, "gateway", err)
+		g.http = &http.Server{Handler: g.gate, ReadHeaderTimeout: 10 * time.Second}
+		return []func(){
+			func() { _ = lanes.Run(ctx) },
+			func() { _ = g.http.Serve(gateway.Listen(listener)) },
+		}
+	})
+}
+
+// stop ends it at once: connections and what is under way with it.
+func (g *labGateway) stop() {
+	g.halt(func() {
+		_ = g.http.Close()
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		g.gate.Drain(over)
+	})
+}
+
+// labProjector is a projector's process; gateways read through it.
+type labProjector struct {
+	part
+	f     *inprocess
+	dir   string
+	log   *roughLog
+	view  *view.View
+	reads atomic.Pointer[http.Handler] // nil while it is down
+}
+
+func newLabProjector(f *inprocess, dir string) *labProjector {
+	return &labProjector{f: f, dir: dir, log: &roughLog{Log: f.log}}
+}
+
+func (p *labProjector) start() {
+	p.run(func(ctx context.Context) []func() {
+		v, err := view.Open(view.Config{Dir: p.dir, Wallet: "lab", Partitions: labPartitions})
+		mustDo(p.f.t, "projection", err)
+		run, err := projector.New(projector.Config{Log: p.log, View: v, Assets: journal.DevAssets, Logger: p.f.said})
+		mustDo(p.f.t, "projector", err)
+		p.view = v
+		reads := walletd.ReadsOf(v, journal.DevAssets, run.Behind)
+		p.reads.Store(&reads)
+		return []func(){func() {
+			if err := run.Run(ctx); ctx.Err() == nil {
+				p.f.t.Errorf("the projector ended by itself: %v", err)
+			}
+		}}
+	})
+}
+
+func (p *labProjector) stop() {
+	p.halt(func() {
+		p.log.whole()
+		p.reads.Store(nil)
+	})
+	if p.view != nil {
+		_ = p.view.Close()
+		p.view = nil
+	}
+}
+
+// ServeHTTP implements http.Handler: what a gateway's proxy to the projector does.
+func (p *labProjector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	reads := p.reads.Load()
+	if reads == nil {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte(`{"status":503,"code":"projection_behind","retryable":true}`))
+		return
+	}
+	(*reads).ServeHTTP(w, r)
+}

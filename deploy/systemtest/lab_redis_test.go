@@ -1,0 +1,196 @@
+package systemtest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"walletd/deploy/faultproxy"
+	"walletd/deploy/local"
+)
+
+// redisFaults are what can happen to a shard's Redis. It knows how to make it whole again.
+type redisFaults struct {
+	t      testing.TB
+	name   string
+	dir    string
+	server *local.Server
+
+	mu     sync.Mutex
+	frozen bool
+	down   bool
+	set    map[string]bool // settings that are not as they should be
+}
+
+// proper are the settings that faults change, as they should be.
+var proper = map[string]string{"maxmemory": "0", "maxmemory-policy": "noeviction"}
+
+// ask sends one inline command to the Redis and reads the first line of its answer.
+func (r *redisFaults) ask(command string) error {
+	conn, err := net.DialTimeout("tcp", r.server.Addr, 2*time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(conn, command+"\r\n"); err != nil {
+		return err
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err == nil && strings.HasPrefix(line, "-") {
+		err = errors.New(strings.TrimSpace(line))
+	}
+	return err
+}
+
+// tell is ask for a fault, which may meet a Redis that another fault has in its hands.
+func (r *redisFaults) tell(command string) {
+	if err := r.ask(command); err != nil {
+		r.t.Logf("%s: %s: %v", r.name, command, err)
+	}
+}
+
+func (r *redisFaults) restart() {
+	ctx, cancel := context.WithTimeout(context.Background(), upLimit)
+	defer cancel()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	mustDo(r.t, "restart "+r.name, r.server.Restart(ctx))
+	r.frozen, r.down, r.set = false, false, map[string]bool{}
+}
+
+func (r *redisFaults) kill() (heal func()) {
+	r.mu.Lock()
+	r.server.Kill()
+	r.down = true
+	r.mu.Unlock()
+	return r.up
+}
+
+// up starts it again when it is down.
+func (r *redisFaults) up() {
+	r.mu.Lock()
+	down := r.down
+	r.mu.Unlock()
+	if down {
+		r.restart()
+	}
+}
+
+func (r *redisFaults) empty() (heal func()) {
+	r.kill()
+	r.restart()
+	return func() {}
+}
+
+// old lets it save what it has, and come back with that later.
+func (r *redisFaults) old() (heal func()) {
+	r.tell("SAVE")
+	dump := filepath.Join(r.dir, "dump.rdb")
+	saved, err := os.ReadFile(dump)
+	_ = os.Remove(dump)
+	return func() {
+		r.kill()
+		if err == nil {
+			mustDo(r.t, "old data", os.WriteFile(dump, saved, 0o600))
+		}
+		r.restart()
+		_ = os.Remove(dump)
+	}
+}
+
+func (r *redisFaults) freeze() (heal func()) {
+	r.mu.Lock()
+	r.frozen = r.server.Pause() == nil
+	r.mu.Unlock()
+	return r.thaw
+}
+
+func (r *redisFaults) thaw() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.frozen {
+		_ = r.server.Resume() // it may be gone
+	}
+	r.frozen = false
+}
+
+func (r *redisFaults) setting(name, value string) func() (heal func()) {
+	return func() func() {
+		r.mu.Lock()
+		r.set[name] = true
+		r.mu.Unlock()
+		r.tell("CONFIG SET " + name + " " + value)
+		return r.properly
+	}
+}
+
+// properly puts the settings back.
+func (r *redisFaults) properly() {
+	r.mu.Lock()
+	changed := r.set
+	r.set = map[string]bool{}
+	r.mu.Unlock()
+	for name := range changed {
+		r.tell("CONFIG SET " + name + " " + proper[name])
+	}
+}
+
+func (r *redisFaults) once(command string) func() (heal func()) {
+	return func() func() {
+		r.tell(command)
+		return func() {}
+	}
+}
+
+func (r *redisFaults) whole() {
+	r.thaw()
+	r.up()
+	r.properly()
+}
+
+func (r *redisFaults) all(target string) map[fault]func() func() {
+	return map[fault]func() func(){
+		{kindKill, target}: r.kill, {kindEmpty, target}: r.empty, {kindOld, target}: r.old, {kindFreeze, target}: r.freeze,
+		{kindScripts, target}: r.once("SCRIPT FLUSH"), {kindFlush, target}: r.once("FLUSHALL"),
+		{kindPolicy, target}: r.setting("maxmemory-policy", "allkeys-lru"), {kindFull, target}: r.setting("maxmemory", "1"),
+	}
+}
+
+// wireFaults are what can happen to the connections through a proxy; match are the requests whose replies are lost.
+func wireFaults(p *faultproxy.Proxy, target string, match func([]byte) bool) map[fault]func() func() {
+	for_ := func(begin func()) func() func() {
+		return func() func() {
+			begin()
+			return p.Heal
+		}
+	}
+	return map[fault]func() func(){
+		{kindCut, target}: for_(p.Cut), {kindSlow, target}: for_(func() { p.Delay(3 * time.Millisecond) }),
+		{kindHalf, target}: for_(func() { p.BlackHole(true) }), {kindRefuse, target}: for_(func() { p.Refuse(true); p.Cut() }),
+		{kindLose, target}: for_(func() {
+			for range 5 {
+				p.DropNextReply(match)
+			}
+		}),
+	}
+}
+
+// aScript accepts requests that run a script.
+func aScript(request []byte) bool {
+	head := strings.ToUpper(string(request[:min(len(request), 32)]))
+	return strings.Contains(head, "EVAL") || strings.Contains(head, "FCALL")
+}
+
+func numbered(what string, i int) string { return fmt.Sprintf("%s-%d", what, i+1) }

@@ -1,0 +1,109 @@
+package systemtest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// fault is one kind of fault of one target: a row of the fault matrix.
+type fault struct{ kind, target string }
+
+func (f fault) String() string { return f.kind + " " + f.target }
+
+// planned is a fault that a schedule inflicts: from a moment after the load has begun, for a time.
+type planned struct {
+	fault
+	at, lasts time.Duration
+}
+
+func (p planned) String() string {
+	return fmt.Sprintf("%6v %s for %v", p.at.Round(time.Millisecond), p.fault, p.lasts.Round(time.Millisecond))
+}
+
+// schedule is a run: what is done to a wallet by its clients, and by fate. It follows from form and seed.
+type schedule struct {
+	form   string
+	seed   uint64
+	mix    string
+	length time.Duration // of the load
+	faults []planned
+}
+
+func (s schedule) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "form %s, seed %d: %v of %s", s.form, s.seed, s.length.Round(time.Millisecond), s.mix)
+	for _, f := range s.faults {
+		fmt.Fprintf(&b, "\n    %v", f)
+	}
+	return b.String()
+}
+
+// mixes are what the load of a schedule may consist of.
+var mixes = map[string]mix{
+	"everything":   {45, 8, 8, 8, 16, 4, 4, 4},
+	"transfers":    {80, 2, 10, 6, 2, 0, 0, 0},
+	"reservations": {10, 2, 2, 6, 70, 2, 8, 0},
+	"repeats":      {40, 5, 5, 45, 5, 0, 0, 0},
+	"changes":      {30, 5, 5, 5, 5, 30, 5, 15},
+}
+
+var mixNames = []string{"everything", "transfers", "reservations", "repeats", "changes"}
+
+// timing says how long a form's loads and faults are.
+type timing struct {
+	length, lasts time.Duration // about; a fault may last between a moment and this
+	faultsMax     int
+}
+
+// newSchedule makes the schedule of a seed out of the faults that a form can inflict.
+func newSchedule(form string, seed uint64, can []fault, t timing) schedule {
+	chance := rand.New(rand.NewPCG(seed, uint64(len(form))))
+	s := schedule{form: form, seed: seed, mix: mixNames[chance.IntN(len(mixNames))], length: t.length/2 + rand64(chance, t.length)}
+	for range 1 + chance.IntN(t.faultsMax) {
+		f := planned{fault: can[chance.IntN(len(can))], at: rand64(chance, s.length*4/5)}
+		f.lasts = rand64(chance, t.lasts)
+		if chance.IntN(2) == 0 {
+			f.lasts /= 8 // half of them are hardly noticed
+		}
+		if !s.excludes(f.fault) {
+			s.faults = append(s.faults, f)
+		}
+	}
+	slices.SortStableFunc(s.faults, func(a, b planned) int { return int(a.at - b.at) })
+	return s
+}
+
+func rand64(chance *rand.Rand, below time.Duration) time.Duration {
+	return time.Duration(chance.Int64N(int64(below)))
+}
+
+// excludes: a Redis that is full and told to evict loses what it must not: two faults of the same hand, not promised.
+func (s *schedule) excludes(f fault) bool {
+	memory := func(kind string) bool { return kind == kindFull || kind == kindPolicy }
+	return memory(f.kind) && slices.ContainsFunc(s.faults, func(p planned) bool { return memory(p.kind) })
+}
+
+// The kinds of faults. What a form can do of them, and to whom, its stand says.
+const (
+	kindKill    = "kill -9"              // and started again when the fault is over
+	kindEmpty   = "restart empty"        // Redis: killed, and at once there again
+	kindOld     = "restart old data"     // Redis: with what it had saved when the fault began
+	kindFreeze  = "SIGSTOP"              // and SIGCONT
+	kindScripts = "SCRIPT FLUSH"         // Redis
+	kindFlush   = "FLUSHALL"             // Redis
+	kindPolicy  = "eviction policy"      // Redis: allkeys-lru, and back
+	kindFull    = "maxmemory hit"        // Redis: full, and not
+	kindCut     = "cut"                  // a wire: all connections end
+	kindSlow    = "slow"                 // a wire: every piece takes longer
+	kindHalf    = "half-open"            // a wire: nothing passes, nothing ends
+	kindRefuse  = "refused"              // a wire: cut, and no new connections
+	kindLose    = "lost replies"         // a wire: executed, the answer is lost
+	kindRival   = "rival keeper"         // a second one that believes to own the shard
+	kindZombie  = "frozen, with a rival" // a keeper that goes on when another has taken over
+	kindAppend  = "lost append replies"  // the journal has it, its writer is not told
+	kindRefusal = "refused appends"      // the journal does not take it, and says so
+	kindStall   = "stalled appends"
+)

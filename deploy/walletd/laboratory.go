@@ -1,0 +1,23 @@
+package walletd
+
+import (
+	"net/http"
+
+	"walletd/gateway"
+	"walletd/journal"
+	"walletd/projector/reconcile"
+	"walletd/projector/view"
+	"walletd/shardrouter"
+)
+
+// What a fault laboratory needs to put a wallet together by itself, part by part, in its own process.
+
+// ReadsOf are the projection's routes over a view; lag is how many records of a partition it is behind.
+func ReadsOf(v *view.View, assets journal.Assets, lag func(partition int) uint64) http.Handler {
+	return gateway.NewReads(&projection{view: v, assets: assets, lag: lag}, v.Partitions())
+}
+
+// ShardsOf dumps the shards of a map for an audit.
+func ShardsOf(source shardrouter.Source, partitions int) reconcile.Shards {
+	return liveShards{&node{source: source, cfg: nodeConfig{partitions: partitions}}}
+}
