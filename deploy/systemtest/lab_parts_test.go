@@ -53,7 +53,7 @@ func (k *labKeeper) start() {
 		addr := k.f.toKeepers[k.shard].Addr()
 		kept, err := keeper.New(keeper.Config{Shard: shardID(k.shard), Name: k.name, Partitions: labPartitions, Map: k.f.router, Store: k.f.router,
 			Election: k.f.router, Journal: k.log, Shards: lanes, Marks: lanes.Mark, Log: k.f.said.With("keeper", k.name),
-			Open: func(string) (*luascripts.Shard, error) {
+			Open: func(string) (keeper.Shard, error) {
 				return luascripts.Open(luascripts.Config{Addr: addr, ReadTimeout: labReadTimeout})
 			},
 			OfferAgain: 300 * time.Millisecond, MarksEvery: 50 * time.Millisecond, WatchEvery: 20 * time.Millisecond, Unreachable: 500 * time.Millisecond,
