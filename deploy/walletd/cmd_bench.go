@@ -16,7 +16,7 @@ import (
 
 func (a *app) benchCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "measure a wallet"}
-	cmd.AddCommand(a.benchTransferCmd())
+	cmd.AddCommand(a.benchTransferCmd(), a.benchFloorCmd())
 	return cmd
 }
 
