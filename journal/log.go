@@ -35,5 +35,12 @@ type Log interface {
 	Wait(ctx context.Context, partition int, offset int64) error
 }
 
+// Shortage is a Log that knows beforehand when it will not take much more. Who asks refuses new acts while there is still
+// room for the events of those that have happened.
+type Shortage interface {
+	// Short tells why the log cannot grow, nil while it can. It is cheap, and changes back by itself.
+	Short() error
+}
+
 // ErrNotAppended says that no record of an Append is in the log, nor ever will be.
 var ErrNotAppended = errors.New("not appended")

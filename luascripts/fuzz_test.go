@@ -92,7 +92,7 @@ func FuzzOutbox(f *testing.F) {
 
 // Marks come back as they were packed.
 func FuzzMarks(f *testing.F) {
-	f.Add(appendMarks(nil, []Mark{{1, 2, 3}, {4, 5, 6}}))
+	f.Add(appendMarks(nil, []Mark{{1, 2, 3, false}, {4, 5, 6, true}}))
 	f.Add([]byte{1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		marks, err := parseMarks(nil, b)

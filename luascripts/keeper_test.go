@@ -228,7 +228,7 @@ func TestMarks(t *testing.T) {
 		return publisher.client.PubSubNumSub(t.Context(), marksChannel).Val()[marksChannel] == 1
 	}
 	waitFor(t, listening)
-	want := []Mark{{0, 1, 5}, {1023, 1<<32 - 1, 1<<56 - 1}}
+	want := []Mark{{0, 1, 5, true}, {1023, 1<<32 - 1, 1<<56 - 1, false}}
 	must(t, publisher.PublishMarks(ctx, want))
 	if got := <-heard; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("heard %v, want %v", got, want)

@@ -16,9 +16,10 @@ type Mark struct {
 	Partition int
 	Epoch     uint32
 	Seq       uint64
+	Away      bool // the journal does not take the partition's events: what is to be journaled should not run
 }
 
-const markSize = 2 + 4 + 7
+const markSize = 2 + 4 + 7 + 1
 
 // ErrBadMarks says that a message on the marks channel is none.
 var ErrBadMarks = errors.New("bad marks")
@@ -27,6 +28,11 @@ func appendMarks(dst []byte, marks []Mark) []byte {
 	for _, m := range marks {
 		dst = binary.BigEndian.AppendUint16(dst, uint16(m.Partition))
 		dst = appendU56(binary.BigEndian.AppendUint32(dst, m.Epoch), m.Seq)
+		away := byte(0)
+		if m.Away {
+			away = 1
+		}
+		dst = append(dst, away)
 	}
 	return dst
 }
@@ -36,7 +42,10 @@ func parseMarks(dst []Mark, b []byte) ([]Mark, error) {
 		return dst, fmt.Errorf("%w: %d bytes", ErrBadMarks, len(b))
 	}
 	for ; len(b) > 0; b = b[markSize:] {
-		dst = append(dst, Mark{int(binary.BigEndian.Uint16(b)), binary.BigEndian.Uint32(b[2:]), u56(b[6:])})
+		if b[markSize-1] > 1 {
+			return dst, fmt.Errorf("%w: ends with %#x", ErrBadMarks, b[markSize-1])
+		}
+		dst = append(dst, Mark{int(binary.BigEndian.Uint16(b)), binary.BigEndian.Uint32(b[2:]), u56(b[6:]), b[markSize-1] == 1})
 	}
 	return dst, nil
 }

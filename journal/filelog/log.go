@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
+	"time"
 
 	"walletd/journal"
 )
@@ -22,6 +24,8 @@ type Log struct {
 	order   chan int64       // sizes of segments to be made ahead, at most one
 	ahead   chan madeSegment // and the segment made
 	noAhead chan struct{}    // closed when the goroutine that makes them is gone
+	stopped chan struct{}    // closed when a write has failed and the log takes nothing any more
+	short   atomic.Pointer[error]
 
 	// guarded by store.mu
 	pending *batch
@@ -37,9 +41,12 @@ type Log struct {
 	number   uint32
 	pos      int64
 	capacity int64
-	mustRoll bool // the segment may have a successor: nothing may be written to it any more
-	cleanEnd bool // the end mark still stands, and the segment ends at pos
-	ordered  bool // a segment is being made ahead
+	mustRoll bool        // the segment may have a successor: nothing may be written to it any more
+	cleanEnd bool        // the end mark still stands, and the segment ends at pos
+	ordered  bool        // a segment is being made ahead
+	spare    madeSegment // and has been made; no file: it has not
+	again    *time.Timer // to try once more to make one
+	pause    time.Duration
 
 	markFailed bool // the last write of mark did
 }
@@ -70,10 +77,13 @@ type Stats struct {
 }
 
 func newLog(cfg Config, s *store) *Log {
+	again := time.NewTimer(time.Hour)
+	again.Stop()
 	return &Log{
+		again: again,
 		store: s, cfg: cfg,
 		kick: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{}),
-		order: make(chan int64, 1), ahead: make(chan madeSegment, 1), noAhead: make(chan struct{}),
+		order: make(chan int64, 1), ahead: make(chan madeSegment, 1), noAhead: make(chan struct{}), stopped: make(chan struct{}),
 		pending: newBatch(nil), room: make(chan struct{}),
 	}
 }
@@ -224,6 +234,19 @@ func (l *Log) Failure() error {
 	return l.failure
 }
 
+// Stopped is closed when a write or fdatasync has failed (Failure says why): nothing is taken any more until the journal is
+// opened again, which reads from the disk what is there.
+func (l *Log) Stopped() <-chan struct{} { return l.stopped }
+
+// Short implements journal.Shortage: it tells why the journal cannot grow, nil while it can. The next segment is made when
+// half of this one is left, so there is still room for what is under way.
+func (l *Log) Short() error {
+	if err := l.short.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // Close writes out what is pending, leaves the end mark and gives the lock back. After a failed write it leaves no end
 // mark and answers the failure. Closing twice is fine.
 func (l *Log) Close() error {
@@ -272,11 +295,11 @@ func (l *Log) closeFiles() error {
 		}
 	}
 	select {
-	case made := <-l.ahead:
-		if made.err == nil {
-			errs = append(errs, made.file.Close(), l.fs.Remove(join(l.dir, nextFile)))
-		}
+	case l.spare = <-l.ahead:
 	default:
+	}
+	if l.spare.file != nil {
+		errs = append(errs, l.spare.file.Close(), l.fs.Remove(join(l.dir, nextFile)))
 	}
 	return errors.Join(errs...)
 }

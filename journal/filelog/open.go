@@ -142,8 +142,8 @@ func (l *Log) resume(ld *loader, clean, torn bool, durable location) (err error)
 	}
 	if !clean {
 		if err := l.fillZeros(); err != nil {
-			l.cfg.Logger.Warn("journal: no room ahead in the last segment", "error", err)
 			l.mustRoll = true
+			l.shortOf(err)
 		}
 	}
 	// A process that was killed left records that no fdatasync has seen; from here on they count. One that met a failed
@@ -151,6 +151,9 @@ func (l *Log) resume(ld *loader, clean, torn bool, durable location) (err error)
 	if !clean {
 		if err := l.writeAgain(durable); err != nil {
 			return fmt.Errorf("write the end of %s again: %w", name, err)
+		}
+		if err := l.stillThere(durable); err != nil {
+			return fmt.Errorf("the end of %s, written again: %w", name, err)
 		}
 	}
 	if err := errors.Join(l.file.Datasync(), l.fs.SyncDir(l.dir)); err != nil {
@@ -161,12 +164,36 @@ func (l *Log) resume(ld *loader, clean, torn bool, durable location) (err error)
 	return nil
 }
 
+// doubted is where the last segment is no longer known to be durable.
+func (l *Log) doubted(durable location) int64 {
+	if durable.segment() == l.number {
+		return durable.pos()
+	}
+	return 0
+}
+
+// stillThere reads once more what was written again. Pages of a failed fdatasync are clean: the cache may have dropped them
+// after the records in them had been counted, and then what was written again is what the disk had. Now they are dirty,
+// and stay. Nothing behind durable was acknowledged, so the next Open cuts it off.
+func (l *Log) stillThere(durable location) error {
+	w := newWindow(l.file)
+	defer w.release()
+	for at := max(l.doubted(durable), segmentHeadSize); at < l.pos; {
+		r, bad, err := w.record(at)
+		if bad != nil && err == nil {
+			err = fmt.Errorf("the disk lost byte %d while it was read, open the journal once more: %w", at, bad)
+		}
+		if err != nil {
+			return err
+		}
+		at += r.size()
+	}
+	return nil
+}
+
 // writeAgain writes what the last segment holds, from where it is known to be durable, over itself.
 func (l *Log) writeAgain(durable location) error {
-	at := int64(0)
-	if durable.segment() == l.number {
-		at = durable.pos()
-	}
+	at := l.doubted(durable)
 	buf := make([]byte, 1<<20)
 	for at < l.pos {
 		n, err := l.file.ReadAt(buf[:min(int64(len(buf)), l.pos-at)], at)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 )
 
 // madeSegment is a segment of zeros, without a head or a name.
@@ -29,10 +30,53 @@ func (l *Log) prepareSegments() {
 
 // orderAhead has the next segment made once this one is half full.
 func (l *Log) orderAhead() {
-	if !l.ordered && l.pos > l.capacity/2 {
+	if l.pos > l.capacity/2 && l.Short() == nil {
+		l.orderNext()
+	}
+}
+
+func (l *Log) orderNext() {
+	if !l.ordered && l.spare.file == nil {
 		l.ordered = true
 		l.order <- l.sizeAfter(l.capacity)
 	}
+}
+
+// made takes a segment that was made ahead, or the news that there is no room for it.
+func (l *Log) made(s madeSegment) {
+	l.ordered = false
+	l.shortOf(s.err)
+	if s.err == nil {
+		l.spare = s
+	}
+}
+
+// The pause between two attempts to make the next segment on a disk that had no room for it, doubling.
+const (
+	shortAgain    = 250 * time.Millisecond
+	shortAgainMax = 4 * time.Second
+)
+
+// shortOf notes whether the journal can grow, and says when that changes. While it cannot it is tried again and again.
+func (l *Log) shortOf(err error) {
+	was := l.Short()
+	switch {
+	case err != nil:
+		l.short.Store(&err)
+		l.pause = min(max(2*l.pause, shortAgain), shortAgainMax)
+		l.again.Reset(l.pause)
+	case was != nil:
+		l.short.Store(nil)
+		l.pause = 0
+	}
+	if (was == nil) == (err == nil) {
+		return
+	}
+	if err != nil {
+		l.cfg.Logger.Error("journal: it cannot grow; make room on its disk", "dir", l.dir, "left_bytes", l.capacity-l.pos, "error", err)
+		return
+	}
+	l.cfg.Logger.Info("journal: it can grow again", "dir", l.dir)
 }
 
 // makeSegment writes a file of zeros: the blocks are allocated and initialised, so that fdatasync later finds nothing
@@ -80,15 +124,18 @@ func (l *Log) fillZeros() error {
 func (l *Log) roll(need int64) error {
 	l.mustRoll = true
 	need += segmentHeadSize
-	var made madeSegment
 	if l.ordered {
-		made, l.ordered = <-l.ahead, false
+		l.made(<-l.ahead)
 	}
+	made := l.spare
+	l.spare = madeSegment{}
 	if made.file == nil || made.size < need {
 		if made.file != nil {
 			_ = made.file.Close() // nothing in it
 		}
-		if made.file, made.size, made.err = l.makeSegment(max(need, l.sizeAfter(l.capacity))); made.err != nil {
+		made.file, made.size, made.err = l.makeSegment(max(need, l.sizeAfter(l.capacity)))
+		l.shortOf(made.err)
+		if made.err != nil {
 			return made.err
 		}
 	}

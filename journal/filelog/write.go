@@ -10,9 +10,14 @@ import (
 // run is the log goroutine: it takes everything that waits, and makes it durable by one write and one fdatasync.
 func (l *Log) run() {
 	defer close(l.ended)
+	defer l.again.Stop()
 	for {
 		select {
 		case <-l.kick:
+		case made := <-l.ahead:
+			l.made(made)
+		case <-l.again.C:
+			l.orderNext()
 		case <-l.quit:
 			// Close has shut the door: what is pending now is the last.
 			if b := l.take(); b != nil {
@@ -170,6 +175,7 @@ func (l *Log) fail(err error) error {
 	var stop *stopError
 	if errors.As(err, &stop) {
 		l.failure = fmt.Errorf("the log stopped: %w", stop.err)
+		close(l.stopped)
 		l.cfg.Logger.Error("journal: stopped after a failed write", "dir", l.dir, "error", stop.err)
 	}
 	l.next = l.offsets()

@@ -26,8 +26,10 @@ type Config struct {
 	// Watermark hears how far the journal is durable, once for all partitions of an append, after OnDurable has heard of
 	// its frames. It must not keep the slice. nil = nobody.
 	Watermark func(ctx context.Context, marks []Mark) error
-	// OnJournal hears when the journal stops taking frames, with the reason, and when it takes them again. nil = nobody.
-	OnJournal func(available bool, cause error)
+	// OnJournal hears when the journal does not take a partition's frames, with the reason, and when it takes them again:
+	// when they have been refused for RefusedFor, or unanswered for UnsureFor, and at once when the log is a
+	// journal.Shortage and says that it runs short, which it does while it still takes some. nil = nobody.
+	OnJournal func(partition int, available bool, cause error)
 	// OnAppend hears of every request to the log: for metrics. It may be called from two goroutines at once. nil = nobody.
 	OnAppend func(took time.Duration, frames, bytes int, err error)
 	Logger   *slog.Logger // nil = none
@@ -40,6 +42,8 @@ type Config struct {
 	RetryMax        time.Duration // at most; 0 = 1 s
 	// Jitter answers how long to pause instead of the time given; nil = from half of it on, at random.
 	Jitter func(time.Duration) time.Duration
+	RefusedFor      time.Duration // OnJournal; 0 = 250 ms
+	UnsureFor       time.Duration // the same; 0 = 2 s: a leader that moves, or a slow broker, takes less
 }
 
 func (c Config) withDefaults() Config {
@@ -50,7 +54,7 @@ func (c Config) withDefaults() Config {
 		c.Watermark = func(context.Context, []Mark) error { return nil }
 	}
 	if c.OnJournal == nil {
-		c.OnJournal = func(bool, error) {}
+		c.OnJournal = func(int, bool, error) {}
 	}
 	if c.OnAppend == nil {
 		c.OnAppend = func(time.Duration, int, int, error) {}
@@ -64,6 +68,7 @@ func (c Config) withDefaults() Config {
 	for _, d := range []struct{ v, d *time.Duration }{
 		{&c.WaitMax, new(3 * time.Millisecond)}, {&c.TrimEvery, new(50 * time.Millisecond)},
 		{&c.RetryMin, new(5 * time.Millisecond)}, {&c.RetryMax, new(time.Second)},
+		{&c.RefusedFor, new(250 * time.Millisecond)}, {&c.UnsureFor, new(2 * time.Second)},
 	} {
 		if *d.v == 0 {
 			*d.v = *d.d
@@ -99,7 +104,7 @@ func (c Config) validate() error {
 		}
 		seen[cur.Partition] = true
 	}
-	if c.FrameBytes < 0 || c.PendingBytesMax < 0 || c.TrimEvery < 0 || c.RetryMin < 0 || c.RetryMax < c.RetryMin {
+	if c.FrameBytes < 0 || c.PendingBytesMax < 0 || c.TrimEvery < 0 || c.RetryMin < 0 || c.RetryMax < c.RetryMin || c.RefusedFor < 0 || c.UnsureFor < 0 {
 		errs = append(errs, errors.New("a bound below zero, or retries that shrink"))
 	}
 	return errors.Join(errs...)

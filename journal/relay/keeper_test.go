@@ -117,6 +117,7 @@ type keeper struct {
 	durable map[int]uint64
 	changed chan struct{} // closed and renewed with every mark and every change of the journal
 	journal []bool        // availability, as it was told
+	away    map[int]bool  // as told last, by partition
 }
 
 // newKeeper claims every partition of the log in an epoch.
@@ -124,11 +125,11 @@ func newKeeper(t testing.TB, l journal.Log, epoch uint32, who byte, change ...fu
 	t.Helper()
 	k := &keeper{
 		t: t, epoch: epoch, who: who, outbox: newOutbox(), start: map[int]uint64{}, next: map[int]uint64{},
-		acked: map[int]uint64{}, durable: map[int]uint64{}, changed: make(chan struct{}),
+		acked: map[int]uint64{}, away: map[int]bool{}, durable: map[int]uint64{}, changed: make(chan struct{}),
 	}
 	cfg := Config{
 		Log: l, Outbox: k.outbox, OnDurable: k.onDurable, Watermark: k.onMarks, OnJournal: k.onJournal,
-		RetryMin: 100 * time.Microsecond, RetryMax: 5 * time.Millisecond, TrimEvery: time.Millisecond,
+		RetryMin: 100 * time.Microsecond, RetryMax: 5 * time.Millisecond, RefusedFor: 5 * time.Millisecond, UnsureFor: 50 * time.Millisecond, TrimEvery: time.Millisecond,
 	}
 	for p := range l.Partitions() {
 		c, err := Claim(t.Context(), l, journal.Cursor{Partition: p}, epoch, fmt.Sprintf("keeper-%d", epoch), 1, nil)
@@ -179,13 +180,14 @@ func (k *keeper) onMarks(_ context.Context, marks []Mark) error {
 	return nil
 }
 
-func (k *keeper) onJournal(available bool, cause error) {
+func (k *keeper) onJournal(partition int, available bool, cause error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if available == (cause != nil) {
 		k.t.Errorf("journal available: %t, %v", available, cause)
 	}
 	k.journal = append(k.journal, available)
+	k.away[partition] = !available
 	close(k.changed)
 	k.changed = make(chan struct{})
 }

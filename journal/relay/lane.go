@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"sync"
+	"time"
 
 	"walletd/journal"
 )
@@ -29,6 +30,11 @@ type lane struct {
 	chunks  []chunk // collected, oldest first; the last one is still growing
 	tickets []share // what waits to be trimmed, in order of seq
 	recent  recent
+
+	// owned by the loop
+	since   time.Time // the flight began
+	refused bool      // its frame was not appended
+	away    bool      // the journal does not take the partition's frames, and that was told
 
 	// owned by whoever has the flight: the loop, the sender, or its repair
 	cursor  journal.Cursor

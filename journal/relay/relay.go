@@ -38,11 +38,13 @@ type Relay struct {
 	pace      pace
 	wait      *time.Timer
 	trim      *time.Timer
-	trimming  bool // trim is set
+	look      *time.Ticker // at the journal
+	trimming  bool         // trim is set
 	trimmed   uint64
 	trimTo    uint64
 	repairing int
-	away      bool // the journal did not take our frames
+	troubled  bool // the journal did not take a frame
+	cause     error
 	told      []told
 	marks     []Mark
 	leaving   []*leaving
@@ -179,8 +181,10 @@ func poke(c chan struct{}) {
 // loop is Run's own goroutine: it sends, hears what came of it, and tells.
 func (r *Relay) loop(ctx context.Context) error {
 	r.wait, r.trim = stoppedTimer(), stoppedTimer()
+	r.look = time.NewTicker(min(lookEvery, r.cfg.RefusedFor, r.cfg.UnsureFor))
 	defer r.wait.Stop()
 	defer r.trim.Stop()
+	defer r.look.Stop()
 	for {
 		var err error
 		select {
@@ -199,6 +203,8 @@ func (r *Relay) loop(ctx context.Context) error {
 			r.trimming = false
 		case do := <-r.asked:
 			do()
+		case now := <-r.look.C:
+			r.lookAtJournal(now)
 		}
 		if failed := r.tell(ctx); err == nil { // what counts is told, whatever befell the others
 			err = failed
@@ -259,9 +265,11 @@ func (r *Relay) launch() {
 	r.wait.Stop()
 	r.mu.Lock()
 	var lanes []*lane
+	now := time.Now()
 	for _, l := range r.lanes {
 		if !l.flight.busy && len(l.chunks) > 0 {
 			r.stats.Pending -= l.launch()
+			l.since, l.refused = now, false
 			lanes = append(lanes, l)
 		}
 	}
@@ -286,13 +294,19 @@ func (r *Relay) cameBack(s sent) error {
 			r.free(l)
 			continue
 		}
+		l.refused = notAppended
 		r.repairing++
 		r.begin(func(ctx context.Context) error { return r.repair(ctx, l) })
 	}
-	if s.err != nil && !r.away {
-		r.away = true
-		r.cfg.Logger.Warn("journal does not take frames", "error", s.err)
-		r.cfg.OnJournal(false, s.err)
+	if s.err != nil {
+		r.cause = s.err
+		if !r.troubled {
+			r.troubled = true
+			r.cfg.Logger.Warn("journal does not take frames", "error", s.err)
+		}
+	}
+	if r.short() != nil {
+		r.lookAtJournal(time.Now())
 	}
 	r.count()
 	if fault != nil {
@@ -314,11 +328,11 @@ func (r *Relay) comesBack(l *lane) {
 	r.repairing--
 	r.count()
 	r.free(l)
-	if r.repairing == 0 && r.away {
-		r.away = false
+	if r.repairing == 0 && r.troubled {
+		r.troubled = false
 		r.cfg.Logger.Info("journal takes frames again")
-		r.cfg.OnJournal(true, nil)
 	}
+	r.lookAtJournal(time.Now())
 	r.collectedMore()
 }
 

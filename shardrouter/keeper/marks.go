@@ -15,8 +15,9 @@ type marks struct {
 	epoch         uint32
 	local, remote *audience
 
-	mu  sync.Mutex
-	seq map[int]uint64
+	mu   sync.Mutex
+	seq  map[int]uint64
+	away map[int]bool // the journal does not take the partition's events
 }
 
 // audience is one of those who are told.
@@ -27,13 +28,23 @@ type audience struct {
 
 func newMarks(epoch uint32) *marks {
 	someone := func() *audience { return &audience{wake: make(chan struct{}, 1), changed: map[int]bool{}} }
-	return &marks{epoch: epoch, local: someone(), remote: someone(), seq: map[int]uint64{}}
+	return &marks{epoch: epoch, local: someone(), remote: someone(), seq: map[int]uint64{}, away: map[int]bool{}}
 }
 
 // advance says that a partition is durable up to seq.
 func (m *marks) advance(partition int, seq uint64) {
+	m.change(partition, func() { m.seq[partition] = seq })
+}
+
+// journal says whether the journal takes a partition's events.
+func (m *marks) journal(partition int, available bool) {
+	m.change(partition, func() { m.away[partition] = !available })
+}
+
+// change has the partition's mark told.
+func (m *marks) change(partition int, do func()) {
 	m.mu.Lock()
-	m.seq[partition] = seq
+	do()
 	m.local.changed[partition], m.remote.changed[partition] = true, true
 	m.mu.Unlock()
 	for _, a := range [...]*audience{m.local, m.remote} {
@@ -50,7 +61,7 @@ func (m *marks) all() []luascripts.Mark {
 	defer m.mu.Unlock()
 	out := make([]luascripts.Mark, 0, len(m.seq))
 	for _, p := range ordered(m.seq) {
-		out = append(out, luascripts.Mark{Partition: p, Epoch: m.epoch, Seq: m.seq[p]})
+		out = append(out, luascripts.Mark{Partition: p, Epoch: m.epoch, Seq: m.seq[p], Away: m.away[p]})
 	}
 	return out
 }
@@ -60,7 +71,7 @@ func (m *marks) news(to *audience, out []luascripts.Mark) []luascripts.Mark {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range ordered(to.changed) {
-		out = append(out, luascripts.Mark{Partition: p, Epoch: m.epoch, Seq: m.seq[p]})
+		out = append(out, luascripts.Mark{Partition: p, Epoch: m.epoch, Seq: m.seq[p], Away: m.away[p]})
 	}
 	clear(to.changed)
 	return out

@@ -70,7 +70,7 @@ func (r *reign) relayOf() (*relay.Relay, error) {
 	}
 	return relay.New(relay.Config{
 		Log: r.cfg.Journal, Outbox: &outboxOf{reign: r}, Cursors: cursors, Logger: r.cfg.Log,
-		OnDurable: r.durable, Watermark: r.advance, Jitter: r.cfg.Jitter,
+		OnDurable: r.durable, Watermark: r.advance, OnJournal: r.journal, Jitter: r.cfg.Jitter,
 	})
 }
 
@@ -90,6 +90,16 @@ func (r *reign) relay(ctx context.Context) error {
 func (r *reign) durable(offset int64, f *journal.Frame) error {
 	r.at[f.Partition].Store(offset + 1)
 	return r.courier.durable(offset, f)
+}
+
+// journal hears that the log does not take a partition's events, or takes them again: lanes refuse what they need not run.
+func (r *reign) journal(partition int, available bool, cause error) {
+	if available {
+		r.cfg.Log.Warn("the journal takes the partition's events again", "partition", partition)
+	} else {
+		r.cfg.Log.Error("the journal does not take the partition's events; new ones are refused until it does", "partition", partition, "error", cause)
+	}
+	r.marks.journal(partition, available)
 }
 
 // advance takes the relay's marks.

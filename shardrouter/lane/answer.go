@@ -76,7 +76,7 @@ func (ln *lane) section(s *section, r *luascripts.Reply, now time.Time) (n int) 
 		o.Owner, o.Tag, o.Carry = m.Owner, m.Tag, s.carryOf(n)
 		wait.sink, wait.need = m.Sink, need(&o, r.Seq())
 		if n < s.unsure && undecided(o.Status) {
-			lose(&o)
+			lose(&o, journal.ShardUnavailable)
 		}
 		if epoch == sent && wait.need <= durable {
 			ln.now.add(&o, m.Sink)

@@ -15,7 +15,9 @@
 //   - Every row is settled exactly once, whatever happens, the end of Run included.
 //   - An outcome leaves only when a mark of its own epoch covers what it depends on: its own seq, or the partition's when
 //     it was answered; for a check the payee's last status change. When a map or a mark shows a later epoch, or after
-//     Config.HeldFor, it becomes OutcomeUnknown (ShardUnavailable for what only looks).
+//     Config.HeldFor, it becomes OutcomeUnknown (for what only looks ShardUnavailable, after HeldFor JournalUnavailable).
+//   - While a partition's keeper says that the journal does not take its events, what would make one is refused with
+//     JournalUnavailable and does not run; reads go on, and so do the keepers' deliveries and expiries.
 //   - A train runs only in the epoch that the map shows for its shard, and only where that epoch's keeper has admitted it: a
 //     shard that came back with older data, or whose keeper has been replaced, provably runs nothing; its rows wait for
 //     the next epoch, within bounds. A reply that begins before what was durable when the train left is not believed.

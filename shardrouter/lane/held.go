@@ -69,6 +69,7 @@ type held struct {
 	mu    sync.Mutex
 	epoch uint32 // the highest seen, in a map or a mark
 	seq   uint64 // durable in that epoch; 0 before its first mark
+	away  bool   // the journal does not take the partition's events, as its keeper says in that epoch
 	bulks []*bulk
 }
 
@@ -99,9 +100,29 @@ func (h *held) hold(b *bulk) {
 	}
 }
 
-// mark takes a mark, or, with seq 0, an epoch that a map shows.
-func (h *held) mark(epoch uint32, seq uint64) {
+// journalAway tells whether the journal takes the partition's events.
+func (h *held) journalAway() bool {
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.away
+}
+
+// began takes an epoch that a map shows; its keeper's marks follow.
+func (h *held) began(epoch uint32) {
+	h.mu.Lock()
+	known := epoch <= h.epoch
+	h.mu.Unlock()
+	if !known {
+		h.mark(epoch, 0, false)
+	}
+}
+
+// mark takes a mark.
+func (h *held) mark(epoch uint32, seq uint64, away bool) {
+	h.mu.Lock()
+	if epoch >= h.epoch {
+		h.away = away
+	}
 	switch {
 	case epoch > h.epoch:
 		h.epoch, h.seq = epoch, seq
@@ -145,7 +166,7 @@ func (h *held) release() {
 		outs, waits := r.bulk.outs[r.from:r.to], r.bulk.waits[r.from:r.to]
 		if r.lost {
 			for i := range outs {
-				lose(&outs[i])
+				lose(&outs[i], r.why)
 			}
 		}
 		settle(outs, waits)
@@ -161,7 +182,8 @@ type ripeness struct {
 	bulk     *bulk
 	from, to int
 	lost     bool
-	last     bool // of the bulk
+	why      journal.Status // for what only looked
+	last     bool           // of the bulk
 }
 
 // ripe takes the next range. Rows wait for rising seqs, but for checks, which wait for an older one: a check that is not
@@ -173,7 +195,10 @@ func (h *held) ripe() (r ripeness, ok bool) {
 		return r, false
 	}
 	b := h.bulks[0]
-	r = ripeness{bulk: b, from: b.next, to: b.next, lost: b.lost || b.epoch < h.epoch}
+	r = ripeness{bulk: b, from: b.next, to: b.next, lost: b.lost || b.epoch < h.epoch, why: journal.ShardUnavailable}
+	if b.lost {
+		r.why = journal.JournalUnavailable
+	}
 	for r.to < len(b.outs) && (r.lost || (b.epoch == h.epoch && b.waits[r.to].need <= h.seq)) {
 		r.to++
 	}
@@ -189,11 +214,11 @@ func (h *held) ripe() (r ripeness, ok bool) {
 	return r, true
 }
 
-// lose makes an outcome one that nobody knows; what only looked moved nothing.
-func lose(o *rows.Outcome) {
+// lose makes an outcome one that nobody knows; what only looked moved nothing, and hears why.
+func lose(o *rows.Outcome, why journal.Status) {
 	*o = rows.Outcome{Owner: o.Owner, Tag: o.Tag, Op: o.Op, Status: journal.OutcomeUnknown, Carry: o.Carry}
 	if looks(o.Op) {
-		o.Status = journal.ShardUnavailable
+		o.Status = why
 	}
 }
 

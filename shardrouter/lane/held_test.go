@@ -53,7 +53,7 @@ func TestHeld(t *testing.T) {
 			for i, s := range steps {
 				o.tags = nil
 				if s.mark {
-					h.mark(s.epoch, s.seq)
+					h.mark(s.epoch, s.seq, false)
 				} else {
 					b := newBulk(s.epoch, time.Now(), in)
 					b.add(&rows.Outcome{Tag: s.tag, Op: journal.OpTransfer, Status: journal.Confirmed}, wait{o, s.seq})

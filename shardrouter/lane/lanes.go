@@ -165,7 +165,7 @@ func (p *part) lock() *lane {
 func (l *Lanes) Mark(marks []luascripts.Mark) {
 	for _, m := range marks {
 		if m.Partition < len(l.parts) {
-			l.parts[m.Partition].held.mark(m.Epoch, m.Seq)
+			l.parts[m.Partition].held.mark(m.Epoch, m.Seq, m.Away)
 		}
 	}
 }
@@ -210,7 +210,7 @@ func (l *Lanes) answer(b *batch, status journal.Status) {
 		m := &b.metas[i]
 		o := rows.Outcome{Owner: m.Owner, Tag: m.Tag, Op: m.Op, Status: status, Carry: b.carryOf(i)}
 		if i < b.unsure {
-			lose(&o)
+			lose(&o, journal.ShardUnavailable)
 		}
 		out.add(&o, wait{sink: m.Sink})
 	}

@@ -32,7 +32,7 @@ func (l *Lanes) follow(ctx context.Context, m *shardrouter.Map) {
 			ln = l.limbo
 		}
 		l.parts[p].move(ln, owner.Epoch)
-		l.parts[p].held.mark(owner.Epoch, 0)
+		l.parts[p].held.began(owner.Epoch)
 	}
 	for id, ln := range l.lanes {
 		if _, stays := m.Shards[id]; !stays { // it has no partitions any more; rows in its train go to their new lanes

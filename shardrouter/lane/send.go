@@ -55,6 +55,7 @@ func (ln *lane) carry(ctx context.Context) {
 // when nothing is left.
 func (ln *lane) prepare() bool {
 	t := &ln.train
+	ln.onlyJournalless()
 	t.call.Reset()
 	for i := 0; i < len(t.sections); {
 		s := &t.sections[i]
@@ -120,14 +121,27 @@ func (ln *lane) reached(began time.Time) {
 // onlyReleases leaves in the train what only frees or delivers money: Redis is full. The rest is refused; nothing moved.
 func (ln *lane) onlyReleases() {
 	ln.counts.outOfMemory.Add(1)
-	ln.train.part(ln.l, journal.Overloaded, func(op journal.Op) bool { return op.Releases() })
+	ln.train.part(ln.l, journal.Overloaded, func(_ *section, op journal.Op) bool { return op.Releases() })
+}
+
+// onlyJournalless leaves in the train, of partitions whose events the journal does not take, what makes none, and what
+// keepers send: of that there is no more than was decided before. The rest is refused; nothing moved.
+func (ln *lane) onlyJournalless() {
+	for i := range ln.train.sections {
+		if ln.train.sections[i].part.held.journalAway() {
+			ln.train.part(ln.l, journal.JournalUnavailable, func(s *section, op journal.Op) bool {
+				return looks(op) || op == journal.OpDeliver || op == journal.OpExpire || !s.part.held.journalAway()
+			})
+			return
+		}
+	}
 }
 
 // part keeps the rows whose op is one to keep, and answers the others.
-func (t *train) part(l *Lanes, status journal.Status, keep func(journal.Op) bool) {
+func (t *train) part(l *Lanes, status journal.Status, keep func(*section, journal.Op) bool) {
 	for i := 0; i < len(t.sections); {
 		s := &t.sections[i]
-		stay, rest := s.split(keep)
+		stay, rest := s.split(func(op journal.Op) bool { return keep(s, op) })
 		l.answer(&rest, status)
 		if len(rest.metas) > 0 {
 			s.batch = stay
@@ -151,7 +165,7 @@ func (ln *lane) doubt(j *journey) {
 		s := &ln.train.sections[i]
 		s.unsure = len(s.metas)
 	}
-	ln.train.part(ln.l, journal.OutcomeUnknown, func(op journal.Op) bool { return op != journal.OpAlter })
+	ln.train.part(ln.l, journal.OutcomeUnknown, func(_ *section, op journal.Op) bool { return op != journal.OpAlter })
 }
 
 // again waits before the next attempt; false when there is none: the train's rows are answered. A shard that has been out
