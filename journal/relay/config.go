@@ -41,9 +41,9 @@ type Config struct {
 	RetryMin        time.Duration // before the same frames are sent again, doubling; 0 = 5 ms
 	RetryMax        time.Duration // at most; 0 = 1 s
 	// Jitter answers how long to pause instead of the time given; nil = from half of it on, at random.
-	Jitter func(time.Duration) time.Duration
-	RefusedFor      time.Duration // OnJournal; 0 = 250 ms
-	UnsureFor       time.Duration // the same; 0 = 2 s: a leader that moves, or a slow broker, takes less
+	Jitter     func(time.Duration) time.Duration
+	RefusedFor time.Duration // OnJournal; 0 = 250 ms
+	UnsureFor  time.Duration // the same; 0 = 2 s: a leader that moves, or a slow broker, takes less
 }
 
 func (c Config) withDefaults() Config {
