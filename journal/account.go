@@ -99,10 +99,13 @@ type Reservation struct {
 	Asset     Asset
 	CreatedMS int64
 	ExpiresMS int64
+	// ResolvedMS is when it was confirmed in full, cancelled or expired; 0 while it is open. One that was resolved before the
+	// partition's evicted_ms is gone; an open one stays for ever.
+	ResolvedMS int64
 }
 
-// ReservationSize is the length of a packed reservation, bytes: status u8, payer 12, to 12, amount, remaining, captured u56, asset u16, created_ms, expires_ms u56.
-const ReservationSize = 1 + 12 + 12 + 7 + 7 + 7 + 2 + 7 + 7
+// ReservationSize is the length of a packed reservation, bytes: status u8, payer 12, to 12, amount, remaining, captured u56, asset u16, created_ms, expires_ms, resolved_ms u56.
+const ReservationSize = 1 + 12 + 12 + 7 + 7 + 7 + 2 + 7 + 7 + 7
 
 // Append packs the reservation onto dst.
 func (r Reservation) Append(dst []byte) []byte {
@@ -110,7 +113,7 @@ func (r Reservation) Append(dst []byte) []byte {
 	dst = append(append(dst, r.Payer[:]...), r.To[:]...)
 	dst = appendU56(appendU56(appendU56(dst, uint64(r.Amount)), uint64(r.Remaining)), uint64(r.Captured))
 	dst = binary.BigEndian.AppendUint16(dst, uint16(r.Asset))
-	return appendU56(appendU56(dst, uint64(r.CreatedMS)), uint64(r.ExpiresMS))
+	return appendU56(appendU56(appendU56(dst, uint64(r.CreatedMS)), uint64(r.ExpiresMS)), uint64(r.ResolvedMS))
 }
 
 // ParseReservation unpacks a reservation.
@@ -121,7 +124,7 @@ func ParseReservation(b []byte) (r Reservation, err error) {
 	r.Status, r.Payer, r.To = Status(b[0]), Handle(b[1:13]), Handle(b[13:25])
 	r.Amount, r.Remaining, r.Captured = Amount(u56(b[25:])), Amount(u56(b[32:])), Amount(u56(b[39:]))
 	r.Asset = Asset(binary.BigEndian.Uint16(b[46:]))
-	r.CreatedMS, r.ExpiresMS = int64(u56(b[48:])), int64(u56(b[55:]))
+	r.CreatedMS, r.ExpiresMS, r.ResolvedMS = int64(u56(b[48:])), int64(u56(b[55:])), int64(u56(b[62:]))
 	return r, nil
 }
 

@@ -71,6 +71,8 @@ func (a *applying) apply() error {
 		return a.release(a.r.ID)
 	case OpDeliver:
 		return a.deliver()
+	case OpEvict:
+		return a.evict()
 	}
 	return fmt.Errorf("not an act that is journaled")
 }
@@ -214,6 +216,9 @@ func (a *applying) confirm() error {
 	if a.e.Status != after.Status {
 		return fmt.Errorf("the reservation is %v afterwards", after.Status)
 	}
+	if after.Status != Tried {
+		after.ResolvedMS = a.e.TimeMS
+	}
 	a.State.SetReservation(a.r.Reservation, after)
 	a.setKey(ConfirmDetail(after))
 	return a.credit(a.r.Reservation, res.Payer, take)
@@ -240,8 +245,18 @@ func (a *applying) release(id ID) error {
 	if err := a.move(res.Payer, of, id, res.To, res.Remaining, res.Remaining, -res.Remaining); err != nil {
 		return err
 	}
-	res.Status, res.Remaining = a.e.Status, 0
+	res.Status, res.Remaining, res.ResolvedMS = a.e.Status, 0, a.e.TimeMS
 	a.State.SetReservation(id, res)
+	return nil
+}
+
+// evict forgets what is older than the cut-off: no act sees it any more.
+func (a *applying) evict() error {
+	if a.r.CutoffMS <= a.EvictedMS || a.r.CutoffMS > a.e.TimeMS {
+		return fmt.Errorf("evicts what is before %d at %d, behind %d", a.r.CutoffMS, a.e.TimeMS, a.EvictedMS)
+	}
+	a.EvictedMS = a.r.CutoffMS
+	a.State.Evict(a.r.CutoffMS)
 	return nil
 }
 

@@ -19,6 +19,10 @@ type State interface {
 	// Delivered is the seq of the source partition's journal up to which its legs have been credited here.
 	Delivered(source int) uint64
 	SetDelivered(source int, seq uint64)
+	// Evict forgets the key records and the resolved reservations whose time is before beforeMS. It remembers their ids.
+	Evict(beforeMS int64)
+	// MaybeEvicted reports whether the id may be one that Evict has forgotten; of those, always.
+	MaybeEvicted(ID) bool
 }
 
 // Book is the pure fold of one partition's events: the same input always gives the same state. It reads no clock and
@@ -30,6 +34,7 @@ type Book struct {
 	Epoch      uint32
 	Seq        uint64
 	TimeMS     int64
+	EvictedMS  int64 // the cut-off of the last eviction; 0: none
 	State      State
 }
 
@@ -39,19 +44,20 @@ func NewBook(partition, partitions int) *Book {
 }
 
 // PartSize is the length of a packed part record, bytes.
-const PartSize = 4 + 7 + 7
+const PartSize = 4 + 7 + 7 + 7
 
-// AppendPart packs epoch u32, seq u56, time_ms u56: the partition's record in its shard. A partition without one does not serve.
+// AppendPart packs epoch u32, seq u56, time_ms u56, evicted_ms u56: the partition's record in its shard. A partition without one does not serve.
 func (b *Book) AppendPart(dst []byte) []byte {
-	return appendU56(appendU56(binary.BigEndian.AppendUint32(dst, b.Epoch), b.Seq), uint64(b.TimeMS))
+	dst = appendU56(binary.BigEndian.AppendUint32(dst, b.Epoch), b.Seq)
+	return appendU56(appendU56(dst, uint64(b.TimeMS)), uint64(b.EvictedMS))
 }
 
-// ParsePart unpacks a part record into the Book's epoch, seq and time.
+// ParsePart unpacks a part record into the Book's epoch, seq, time and cut-off.
 func (b *Book) ParsePart(p []byte) error {
 	if len(p) != PartSize {
 		return fmt.Errorf("%w: part of %d bytes", ErrBadRecord, len(p))
 	}
-	b.Epoch, b.Seq, b.TimeMS = binary.BigEndian.Uint32(p), u56(p[4:]), int64(u56(p[11:]))
+	b.Epoch, b.Seq, b.TimeMS, b.EvictedMS = binary.BigEndian.Uint32(p), u56(p[4:]), int64(u56(p[11:])), int64(u56(p[18:]))
 	return nil
 }
 
@@ -111,11 +117,18 @@ func (b *Book) Decide(packed []byte, nowMS int64) (Outcome, error) {
 	case OpDeliver:
 		return b.decideDeliver(&r), nil
 	case OpLook:
-		_, reserved := b.State.Reservation(r.ID)
-		if _, seen := b.State.Key(r.ID); seen || reserved {
+		if _, reserved := b.State.Reservation(r.ID); reserved {
 			return Outcome{Status: OK}, nil
 		}
-		return refused(ReservationNotFound), nil
+		if _, seen := b.State.Key(r.ID); seen {
+			return Outcome{Status: OK}, nil
+		}
+		return b.unknown(r.ID, &r), nil
+	case OpEvict:
+		if r.CutoffMS > b.EvictedMS && r.CutoffMS <= nowMS {
+			return accepted(Evicted), nil
+		}
+		return refused(NotDue), nil
 	}
 	return Outcome{}, fmt.Errorf("%w: %v", ErrBadRow, r.Op)
 }
@@ -167,10 +180,24 @@ func (b *Book) verdict(v uint8, payee Handle, asset Asset, amount Amount) Status
 	return b.decideCheck(&Row{Account: payee, Asset: asset, Amount: amount}).Status
 }
 
+// old reports whether an id that is not in the window may be one that was evicted, and nobody has looked.
+func (b *Book) old(id ID, r *Row) bool { return b.EvictedMS > r.ClearedMS && b.State.MaybeEvicted(id) }
+
+// unknown is the answer about an id of which there is nothing here.
+func (b *Book) unknown(id ID, r *Row) Outcome {
+	if b.old(id, r) {
+		return refused(KeyOld)
+	}
+	return refused(ReservationNotFound)
+}
+
 // firstAnswer is the key rule (semantics section 2): nil when the key is new.
 func (b *Book) firstAnswer(r *Row, packed []byte) *Outcome {
 	k, seen := b.State.Key(r.ID)
 	if !seen {
+		if b.old(r.ID, r) {
+			return &Outcome{Status: KeyOld}
+		}
 		return nil
 	}
 	if k.Status == Tombstone {
@@ -266,7 +293,10 @@ func (b *Book) decideConfirm(r *Row, packed []byte, nowMS int64) Outcome {
 	}
 	res, ok := b.State.Reservation(r.Reservation)
 	if !ok {
-		if b.tombstone(r.Reservation) {
+		switch k, seen := b.State.Key(r.Reservation); {
+		case !seen:
+			return b.unknown(r.Reservation, r)
+		case k.Status == Tombstone:
 			return freeze(AlreadyCancelled, 0)
 		}
 		return refused(ReservationNotFound)
@@ -311,24 +341,24 @@ func captured(res Reservation, take Amount, final bool) Reservation {
 }
 
 func (b *Book) decideCancel(r *Row, nowMS int64) Outcome {
-	if r.ByKey {
-		if k, seen := b.State.Key(r.ID); !seen {
-			if _, ok := b.State.Account(r.Account); !ok {
-				return refused(PayerNotFound)
-			}
-			return accepted(Tombstone)
-		} else if k.Status == Confirmed {
-			return refused(AlreadyConfirmed)
-		} else if k.Status != Tried { // a tombstone, or a Try that was refused: there is nothing to release
-			return Outcome{Status: OK}
-		}
-	}
 	res, ok := b.State.Reservation(r.ID)
+	k, seen := b.State.Key(r.ID)
 	switch {
-	case !ok && b.tombstone(r.ID):
+	case r.ByKey && seen && k.Status == Confirmed:
+		return refused(AlreadyConfirmed)
+	case r.ByKey && seen && k.Status != Tried: // a tombstone, or a Try that was refused: there is nothing to release
 		return Outcome{Status: OK}
-	case !ok:
+	case !ok && seen && k.Status == Tombstone:
+		return Outcome{Status: OK}
+	case !ok && seen:
 		return refused(ReservationNotFound)
+	case !ok && r.ByKey && !b.old(r.ID, r):
+		if _, ok := b.State.Account(r.Account); !ok {
+			return refused(PayerNotFound)
+		}
+		return accepted(Tombstone)
+	case !ok:
+		return b.unknown(r.ID, r)
 	case res.Status == Confirmed:
 		return refused(AlreadyConfirmed)
 	case res.Status != Tried:
@@ -337,12 +367,6 @@ func (b *Book) decideCancel(r *Row, nowMS int64) Outcome {
 		return accepted(Expired)
 	}
 	return accepted(Cancelled)
-}
-
-// tombstone reports whether id was cancelled before its Try came.
-func (b *Book) tombstone(id ID) bool {
-	k, seen := b.State.Key(id)
-	return seen && k.Status == Tombstone
 }
 
 func (b *Book) decideDeliver(r *Row) Outcome {

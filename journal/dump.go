@@ -16,10 +16,10 @@ type Dumper struct {
 	err  error
 }
 
-// NewDumper begins the text of a partition that is folded up to seq.
-func NewDumper(w io.Writer, partition, partitions int, seq uint64, timeMS int64) *Dumper {
+// NewDumper begins the text of a partition that is folded up to seq. The filter is no part of it (Book.Dump).
+func NewDumper(w io.Writer, partition, partitions int, seq uint64, timeMS, evictedMS int64) *Dumper {
 	d := &Dumper{w: w}
-	d.write(fmt.Appendf(nil, "partition %d of %d seq %d time_ms %d", partition, partitions, seq, timeMS))
+	d.write(fmt.Appendf(nil, "partition %d of %d seq %d time_ms %d evicted_ms %d", partition, partitions, seq, timeMS, evictedMS))
 	return d
 }
 

@@ -10,7 +10,7 @@ import (
 // TestDumpText pins the canonical text: digests of before and after an upgrade are compared.
 func TestDumpText(t *testing.T) {
 	b := journal.NewBook(1, 4)
-	b.Seq, b.TimeMS = 7, 1000
+	b.Seq, b.TimeMS, b.EvictedMS = 7, 1000, 900
 	b.State.SetAccount(journal.Handle{2}, journal.Account{Available: -5, Version: 3})
 	b.State.SetAccount(journal.Handle{1}, journal.Account{Available: 5, Reserved: 1, Asset: 2})
 	b.State.SetDetails(journal.Handle{1}, []byte("\x00{\"id\":\"a\"}"))
@@ -22,7 +22,7 @@ func TestDumpText(t *testing.T) {
 	if err := b.Dump(&text); err != nil {
 		t.Fatal(err)
 	}
-	want := `partition 1 of 4 seq 7 time_ms 1000
+	want := `partition 1 of 4 seq 7 time_ms 1000 evicted_ms 900
 account 010000000000000000000000 00000000000000050000000000000100000000000000000000000000000200000000000000
 account 020000000000000000000000 fffffffffffffffb0000000000000000000000000003000000000000000000000000000000
 details 010000000000000000000000 "\x00{\"id\":\"a\"}"

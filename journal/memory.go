@@ -15,11 +15,16 @@ type Memory struct {
 	Keys         map[ID]KeyRecord
 	Reservations map[ID]Reservation
 	DeliveredOf  map[int]uint64
+	Filter       Filter // of the ids that were evicted
+
+	keyTimes timeline // of Keys
+	resTimes timeline // of resolved Reservations
 }
 
 // NewMemory is an empty State.
 func NewMemory() *Memory {
-	return &Memory{map[Handle]Account{}, map[Handle][]byte{}, map[ID]KeyRecord{}, map[ID]Reservation{}, map[int]uint64{}}
+	return &Memory{Accounts: map[Handle]Account{}, DetailsOf: map[Handle][]byte{}, Keys: map[ID]KeyRecord{},
+		Reservations: map[ID]Reservation{}, DeliveredOf: map[int]uint64{}}
 }
 
 var _ State = (*Memory)(nil)
@@ -30,17 +35,17 @@ func (m *Memory) SetAccount(h Handle, a Account)        { m.Accounts[h] = a }
 func (m *Memory) Details(h Handle) ([]byte, bool)       { d, ok := m.DetailsOf[h]; return d, ok }
 func (m *Memory) SetDetails(h Handle, d []byte)         { m.DetailsOf[h] = d }
 func (m *Memory) Key(id ID) (KeyRecord, bool)           { k, ok := m.Keys[id]; return k, ok }
-func (m *Memory) SetKey(id ID, k KeyRecord)             { m.Keys[id] = k }
 func (m *Memory) Reservation(id ID) (Reservation, bool) { r, ok := m.Reservations[id]; return r, ok }
-func (m *Memory) SetReservation(id ID, r Reservation)   { m.Reservations[id] = r }
 func (m *Memory) Delivered(source int) uint64           { return m.DeliveredOf[source] }
 func (m *Memory) SetDelivered(source int, seq uint64)   { m.DeliveredOf[source] = seq }
+func (m *Memory) MaybeEvicted(id ID) bool               { return m.Filter.Has(id) }
 
 // Dump writes the Book's canonical text, one record a line, sorted: two Books with equal dumps are equal (promise P11).
-// It leaves the epoch out: a takeover changes it without an event. The Book's State must be a Memory.
+// It leaves out the epoch, which a takeover changes without an event, and the filter, of which a shard's may know more ids
+// than were evicted: two folds' filters are compared by Filter.Digest. The Book's State must be a Memory.
 func (b *Book) Dump(w io.Writer) error {
 	m := b.State.(*Memory)
-	d := NewDumper(w, b.Partition, b.Partitions, b.Seq, b.TimeMS)
+	d := NewDumper(w, b.Partition, b.Partitions, b.Seq, b.TimeMS, b.EvictedMS)
 	for _, h := range sorted(m.Accounts, func(h Handle) string { return string(h[:]) }) {
 		d.Account(h, m.Accounts[h])
 	}

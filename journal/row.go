@@ -28,12 +28,13 @@ const (
 	OpBegin    Op = 13 // reserved
 	OpTry      Op = 14 // reserved
 	OpDecide   Op = 15 // reserved
+	OpEvict    Op = 16 // forgets the keys and resolved reservations before a cut-off (the keeper's; decision 11)
 )
 
-var opNames = [...]string{"", "open", "alter", "read", "check", "transfer", "pay", "reserve", "confirm", "cancel", "expire", "deliver", "look"}
+var opNames = [...]string{"", "open", "alter", "read", "check", "transfer", "pay", "reserve", "confirm", "cancel", "expire", "deliver", "look", "", "", "", "evict"}
 
 func (o Op) String() string {
-	if int(o) < len(opNames) && o > 0 {
+	if int(o) < len(opNames) && opNames[o] != "" {
 		return opNames[o]
 	}
 	return fmt.Sprintf("op#%d", uint8(o))
@@ -45,7 +46,7 @@ func (o Op) Keyed() bool { return o >= OpTransfer && o <= OpConfirm }
 // Releases reports whether the act only frees or delivers money, or only looks (a confirm looks and checks first): it
 // runs in the train that is allowed to use memory when Redis is full (design section 5).
 func (o Op) Releases() bool {
-	return o >= OpConfirm && o <= OpDeliver || o == OpRead || o == OpCheck || o == OpLook
+	return o >= OpConfirm && o <= OpDeliver || o == OpRead || o == OpCheck || o == OpLook || o == OpEvict
 }
 
 // VerdictLocal in a row says that the payee lives in this partition: the act itself looks at it.
@@ -81,8 +82,11 @@ const LegSize = 1 + 16 + 12 + 12 + 7 + 2
 //	expire    id 16
 //	deliver   source 2, from 7, to 7, legs 2, legs × (of 1, id 16, payer 12, payee 12, amount 7, asset 2)
 //	look      id 16
+//	evict     cutoff_ms 7
 //
-// ext is three texts, each with a length byte before it: the client's key, the payee's account id, the reference.
+// ext is three texts, each with a length byte before it: the client's key, the payee's account id, the reference; then,
+// in a row that was answered key_old and is sent again, cleared_ms 7: the projection, folded up to that cut-off or a later one,
+// knows neither the row's id nor, of a confirm, its reservation.
 // ref is the CRC-32C of the reference (0 without one); `to … before ext` is the content that a repeat must equal.
 type Row struct {
 	Op      Op
@@ -109,6 +113,9 @@ type Row struct {
 	UpTo     uint64 // deliver: and becomes this
 	LegCount int
 	legs     []byte
+
+	CutoffMS  int64 // evict: what is older goes
+	ClearedMS int64 // rows with ext: evictions up to this one do not stand against it; 0: none was asked about
 
 	// Texts and details share memory with the packed row.
 	Key       []byte
@@ -194,6 +201,8 @@ func (r *Row) Append(dst []byte) []byte {
 		dst = r.appendExt(append(dst, r.Account[:]...))
 	case OpExpire, OpLook:
 		dst = append(dst, r.ID[:]...)
+	case OpEvict:
+		dst = appendU56(dst, uint64(r.CutoffMS))
 	case OpDeliver:
 		dst = binary.BigEndian.AppendUint16(dst, uint16(r.Source))
 		dst = appendU56(appendU56(dst, r.From), r.UpTo)
@@ -216,6 +225,9 @@ func (r *Row) appendExt(dst []byte) []byte {
 			panic(fmt.Sprintf("journal: text of %d bytes", len(text)))
 		}
 		dst = append(append(dst, byte(len(text))), text...)
+	}
+	if r.ClearedMS != 0 {
+		dst = appendU56(dst, uint64(r.ClearedMS))
 	}
 	return dst
 }
@@ -257,7 +269,7 @@ var rowSizes = [...]struct {
 }{
 	OpOpen: {25, true}, OpAlter: {37, true}, OpRead: {16, false}, OpCheck: {24, false},
 	OpTransfer: {60, true}, OpPay: {60, true}, OpReserve: {64, true}, OpConfirm: {59, true},
-	OpCancel: {35, true}, OpExpire: {19, false}, OpDeliver: {21, true}, OpLook: {19, false},
+	OpCancel: {35, true}, OpExpire: {19, false}, OpDeliver: {21, true}, OpLook: {19, false}, OpEvict: {10, false},
 }
 
 // RowLen reads the length of the packed row at the start of b, without unpacking it.
@@ -318,6 +330,8 @@ func (r *Row) parseBody(b []byte) error {
 		return r.parseExt(b[29:])
 	case OpExpire, OpLook:
 		r.ID = ID(b[:16])
+	case OpEvict:
+		r.CutoffMS = int64(u56(b))
 	case OpDeliver:
 		r.Source, r.From, r.UpTo = int(binary.BigEndian.Uint16(b)), u56(b[2:]), u56(b[9:])
 		r.LegCount, r.legs = int(binary.BigEndian.Uint16(b[16:])), b[18:]
@@ -328,6 +342,9 @@ func (r *Row) parseBody(b []byte) error {
 	return nil
 }
 
+// clearedSize is the length of cleared_ms behind a row's texts, bytes.
+const clearedSize = 7
+
 func (r *Row) parseExt(b []byte) error {
 	for _, text := range [...]*[]byte{&r.Key, &r.ToText, &r.Reference} {
 		if len(b) == 0 || len(b) < 1+int(b[0]) {
@@ -335,6 +352,11 @@ func (r *Row) parseExt(b []byte) error {
 		}
 		n := 1 + int(b[0])
 		*text, b = b[1:n], b[n:]
+	}
+	if len(b) == clearedSize {
+		if r.ClearedMS = int64(u56(b)); r.ClearedMS != 0 {
+			return nil
+		}
 	}
 	if len(b) != 0 {
 		return fmt.Errorf("%w: %v: %d bytes too many", ErrBadRow, r.Op, len(b))

@@ -31,6 +31,9 @@ func sampleRows() []Row {
 		with(Row{Op: OpCancel, ByKey: true, ID: id, Account: alice}),
 		{Op: OpExpire, ID: id},
 		{Op: OpLook, ID: id},
+		{Op: OpEvict, CutoffMS: 1 << 50},
+		with(Row{Op: OpPay, ID: id, Account: alice, To: bob, Amount: 1, ClearedMS: 1 << 50}),
+		with(Row{Op: OpCancel, ByKey: true, ID: id, Account: alice, ClearedMS: 1}),
 		deliver,
 	}
 }
@@ -48,6 +51,9 @@ func TestRowsComeBackAsTheyWerePacked(t *testing.T) {
 			t.Errorf("%v: got %+v, want %+v", want.Op, got, want)
 		}
 		for cut := range packed {
+			if want.ClearedMS != 0 && cut == len(packed)-clearedSize { // without the mark it would be a row
+				continue
+			}
 			if _, err := new(Row).Parse(packed[:cut]); err == nil {
 				t.Errorf("%v: %d of %d bytes were taken for a row", want.Op, cut, len(packed))
 			}
@@ -143,7 +149,7 @@ func TestRecordsComeBack(t *testing.T) {
 			t.Errorf("%+v came back as %+v, %v", want, got, err)
 		}
 	}
-	res := Reservation{Status: Tried, Payer: alice, To: bob, Amount: AmountMax, Remaining: 5, Captured: 6, Asset: 7, CreatedMS: 1 << 50, ExpiresMS: 1<<50 + 1}
+	res := Reservation{Status: Tried, Payer: alice, To: bob, Amount: AmountMax, Remaining: 5, Captured: 6, Asset: 7, CreatedMS: 1 << 50, ExpiresMS: 1<<50 + 1, ResolvedMS: 1<<50 + 2}
 	if got, err := ParseReservation(res.Append(nil)); err != nil || got != res {
 		t.Errorf("%+v came back as %+v, %v", res, got, err)
 	}
@@ -153,6 +159,17 @@ func TestRecordsComeBack(t *testing.T) {
 	}
 	if AccountSize != len(Account{}.Append(nil)) || ReservationSize != len(Reservation{}.Append(nil)) || KeyHeadSize != len(KeyRecord{}.Append(nil)) || LegSize != len(AppendLeg(nil, Leg{})) {
 		t.Error("a size constant is not the size")
+	}
+}
+
+func TestPartComesBack(t *testing.T) {
+	want := Book{Epoch: 1<<32 - 1, Seq: 1<<56 - 1, TimeMS: 1 << 50, EvictedMS: 1<<50 - 1}
+	var got Book
+	if err := got.ParsePart(want.AppendPart(nil)); err != nil || got != want {
+		t.Errorf("%+v came back as %+v, %v", want, got, err)
+	}
+	if err := got.ParsePart(want.AppendPart(nil)[:PartSize-7]); err == nil {
+		t.Error("a part record of another build was read")
 	}
 }
 

@@ -86,10 +86,15 @@ const (
 	Malformed          Status = 55 // a row that the script does not know; a bug
 
 	LeaseOver Status = 56 // the shard's lease is over: nothing ran, another may own the partition by now
+
+	// The key window (decision 11).
+	Evicted          Status = 57 // accepted: the keys and resolved reservations before the cut-off are no longer in the partition
+	KeyOld           Status = 58 // the partition may have evicted the id: the projection knows. Not stored, never shown to users
+	ProjectionBehind Status = 59 // and the projection did not answer in time
 )
 
 // Accepted reports whether the act happened (or, for OK, answered).
-func (s Status) Accepted() bool { return s >= OK && s <= Tombstone }
+func (s Status) Accepted() bool { return s >= OK && s <= Tombstone || s == Evicted }
 
 // Frozen reports whether a keyed act (transfer, pay, reserve, confirm) that got this refusal stores it under its key
 // and journals it: repeats get it again, word for word.
@@ -100,12 +105,12 @@ func (s Status) Frozen() bool {
 // Journaled reports whether an act with this outcome has a seq and an event.
 // keyed: the act is a transfer, pay, reserve or confirm; only those freeze their refusals.
 func (s Status) Journaled(keyed bool) bool {
-	return (s >= Opened && s <= Tombstone) || (keyed && s.Frozen())
+	return (s >= Opened && s <= Tombstone) || s == Evicted || (keyed && s.Frozen())
 }
 
 // Retryable reports whether provably nothing moved and the same request may succeed later (semantics 1, row 11).
 func (s Status) Retryable() bool {
-	return (s >= Uninitialised && s <= Draining) || s == LeaseOver
+	return (s >= Uninitialised && s <= Draining) || s == LeaseOver || s == ProjectionBehind
 }
 
 type statusText struct{ code, side string }
@@ -131,6 +136,7 @@ var statusTexts = [64]statusText{
 	Uninitialised: {"shard_uninitialised", ""}, StaleEpoch: {"stale_epoch", ""}, Moving: {"partition_moving", ""},
 	ShardUnavailable: {"shard_unavailable", ""}, JournalUnavailable: {"journal_unavailable", ""}, Overloaded: {"overloaded", ""},
 	Draining: {"draining", ""}, OutcomeUnknown: {"outcome_unknown", ""}, Malformed: {"malformed_row", ""}, LeaseOver: {"lease_over", ""},
+	Evicted: {"evicted", ""}, KeyOld: {"key_old", ""}, ProjectionBehind: {"projection_behind", ""},
 }
 
 // Code is the status's word (semantics section 1).

@@ -21,7 +21,7 @@ func (s *Shard) Dump(ctx context.Context, partitions int) (map[int]*journal.Book
 	}
 	for p, part := range parts {
 		b := d.book(p)
-		b.Epoch, b.Seq, b.TimeMS = part.Epoch, part.Seq, part.TimeMS
+		b.Epoch, b.Seq, b.TimeMS, b.EvictedMS = part.Epoch, part.Seq, part.TimeMS, part.EvictedMS
 	}
 	slices, err := s.sliceKeys(ctx)
 	if err != nil {

@@ -1,7 +1,7 @@
 -- fence: lets a new keeper go on with partitions of this shard in its epoch, where they are as it saw them.
 -- KEYS: parts
 -- ARGV[1]: claims of partition u16, seen epoch u32, seen seq u56, new epoch u32
--- answers per claim: 0 no record, 1 done (now or before), 2 another; then the record as it is now (epoch u32, seq u56, time_ms u56)
+-- answers per claim: 0 no record, 1 done (now or before), 2 another; then the record as it is now (epoch u32, seq u56, time_ms, evicted_ms u56)
 
 local pack, read, sub = struct.pack, struct.unpack, string.sub
 local claims, out, words = ARGV[1], {}, {}

@@ -118,10 +118,10 @@ func TestFence(t *testing.T) {
 		{Seen: Part{Partition: 3, Epoch: 5, Seq: 10}, Epoch: 6}, // nobody has loaded it
 	}
 	want := []Fenced{
-		{Part: Part{0, 6, 10, 77}, Found: true, Done: true},
-		{Part: Part{1, 5, 11, 77}, Found: true},
-		{Part: Part{2, 5, 12, 77}, Found: true},
-		{Part: Part{3, 0, 0, 0}},
+		{Part: Part{0, 6, 10, 77, 0}, Found: true, Done: true},
+		{Part: Part{1, 5, 11, 77, 0}, Found: true},
+		{Part: Part{2, 5, 12, 77, 0}, Found: true},
+		{Part: Part{3, 0, 0, 0, 0}},
 	}
 	for range 2 { // a repeat after a lost reply answers the same
 		got, err := s.Fence(ctx, claims...)

@@ -8,7 +8,7 @@ const (
 	detailsKey      = "details"      // handle 12 → created_ms u56, JSON
 	reservationsKey = "reservations" // id 16 → journal.Reservation
 	deliveredKey    = "delivered"    // partition u16, source u16 → seq u56
-	partsKey        = "parts"        // partition u16 → epoch u32, seq u56, time_ms u56; and the fields below
+	partsKey        = "parts"        // partition u16 → epoch u32, seq u56, time_ms, evicted_ms u56; and the fields below
 	outboxKey       = "outbox"       // a stream with ids 1-0, 2-0, …; field "e" → sections (OutboxEntry)
 
 	counterField = "outbox" // in parts: the number of the last outbox entry, u56

@@ -14,6 +14,7 @@ type Part struct {
 	Epoch     uint32
 	Seq       uint64 // of its last event
 	TimeMS    int64  // of its last event
+	EvictedMS int64  // the cut-off of its last eviction
 }
 
 // Parts answers the partitions that serve in the shard; an empty one answers none.
@@ -52,7 +53,7 @@ func (p *Part) parse(b []byte) error {
 	if err := book.ParsePart(b); err != nil {
 		return fmt.Errorf("partition %d: %w", p.Partition, err)
 	}
-	p.Epoch, p.Seq, p.TimeMS = book.Epoch, book.Seq, book.TimeMS
+	p.Epoch, p.Seq, p.TimeMS, p.EvictedMS = book.Epoch, book.Seq, book.TimeMS, book.EvictedMS
 	return nil
 }
 

@@ -33,9 +33,9 @@ const sectionReplySize = 1 + 4 + 7 + 7
 // the status (bit 0x80: a first answer, then time_ms u56, epoch u32, seq u56, detail u56; bit 0x40: then detail u56) and
 //
 //	read     OK: details length u16, account, details
-//	confirm  accepted, first or again: reservation length u8 (0 or 63), reservation as it is now
-//	cancel   OK, Cancelled, Expired: reservation length u8 (0 or 63), reservation
-//	look     OK: key record length u8, then rows.Outcome's record: reservation length u8 (0 or 63), reservation, key record
+//	confirm  accepted, first or again: reservation length u8 (0 or 70), reservation as it is now
+//	cancel   OK, Cancelled, Expired: reservation length u8 (0 or 70), reservation
+//	look     OK: key record length u8, then rows.Outcome's record: reservation length u8 (0 or 70), reservation, key record
 type Reply struct {
 	t       *Train
 	rest    []byte // of the reply

@@ -28,7 +28,7 @@ local function capture(r, sum, final)
     remaining[r] = left
     return sum, left
   end
-  remaining[r], res_status[r] = 0, CONFIRMED
+  remaining[r], res_status[r], resolved_ms[r] = 0, CONFIRMED, now
   return sum + left, captured[r]
 end
 
@@ -37,6 +37,6 @@ local function release(i, r, status)
   local rest = remaining[r]
   happen(i, status)
   move(res_payer[r], rest, -rest)
-  remaining[r], res_status[r] = 0, status
+  remaining[r], res_status[r], resolved_ms[r] = 0, status, now
   reservation_changed(r)
 end

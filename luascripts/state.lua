@@ -12,7 +12,7 @@ local spare, spare_asset = {}, {} -- the section's suspense account of an asset,
 -- A reservation is a number; res_status[r] is false while there is none. res_payer is an account, res_to a handle.
 local reservations, reservation_of, res_id = 0, {}, {}
 local res_to, res_amount, created_ms, captured, res_asset, remaining, res_payer, expires_ms = {}, {}, {}, {}, {}, {}, {}, {}
-local res_status = {}
+local res_status, resolved_ms = {}, {}
 
 -- An account is a number. available[a] is false while there is none. details: created_ms u56, JSON; loaded where named.
 local accounts, account_of, handle = 0, {}, {}
@@ -76,6 +76,6 @@ local function has_flag(f, flag) return f % (2 * flag) >= flag end
 local function lesser(a, b) if a < b then return a end return b end
 
 local function pack_reservation(r)
-  return pack('>Bc12c12I7I7I7HI7I7', res_status[r], handle[res_payer[r]], res_to[r], res_amount[r], remaining[r], captured[r],
-    res_asset[r], created_ms[r], expires_ms[r])
+  return pack('>Bc12c12I7I7I7HI7I7I7', res_status[r], handle[res_payer[r]], res_to[r], res_amount[r], remaining[r], captured[r],
+    res_asset[r], created_ms[r], expires_ms[r], resolved_ms[r])
 end

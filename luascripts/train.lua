@@ -7,7 +7,7 @@
 --   bytes u32, events × (row, status u8)
 
 local sections, of_partition, of_epoch, first_row, last_row, state_of = 0, {}, {}, {}, {}, {}
-local part_epoch, part_seq, part_ms, part_moved = {}, {}, {}, {}
+local part_epoch, part_seq, part_ms, part_evicted, part_moved = {}, {}, {}, {}, {}
 
 -- Redis takes a call's words from Lua's stack, which holds 8,000.
 local function load(hash, fields)
@@ -53,7 +53,7 @@ for s = 1, sections do
   local part, name = parts[s + 2], of_partition[s]
   state_of[s] = not part and UNINITIALISED or OK
   if part then
-    part_epoch[name], part_seq[name], part_ms[name] = read('>I4I7I7', part)
+    part_epoch[name], part_seq[name], part_ms[name], part_evicted[name] = read('>I4I7I7I7', part)
     if part_epoch[name] ~= of_epoch[s] then state_of[s] = STALE_EPOCH end
     if clock >= lease and state_of[s] == OK then state_of[s] = LEASE_OVER end
   end
@@ -79,8 +79,8 @@ for r = 1, reservations do
   local v, payer = values[r], nil
   res_status[r] = false
   if v then
-    res_status[r], payer, res_to[r], res_amount[r], remaining[r], captured[r], res_asset[r], created_ms[r], expires_ms[r] =
-      read('>Bc12c12I7I7I7HI7I7', v)
+    res_status[r], payer, res_to[r], res_amount[r], remaining[r], captured[r], res_asset[r], created_ms[r], expires_ms[r],
+      resolved_ms[r] = read('>Bc12c12I7I7I7HI7I7I7', v)
     res_payer[r] = account_named(payer)
   end
 end
@@ -141,7 +141,8 @@ if next(part_moved) then
   call('XADD', KEYS[6], string.format('%.0f-0', id), 'e', concat(entry))
   local moves = {'outbox', pack('>I7', id)}
   for name in pairs(part_moved) do
-    moves[#moves + 1], moves[#moves + 2] = name, pack('>I4I7I7', part_epoch[name], part_seq[name], part_ms[name])
+    moves[#moves + 1], moves[#moves + 2] = name,
+      pack('>I4I7I7I7', part_epoch[name], part_seq[name], part_ms[name], part_evicted[name])
   end
   store(KEYS[5], moves)
 end

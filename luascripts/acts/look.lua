@@ -1,6 +1,6 @@
 -- look: reads a reservation or a key record by id. Nothing changes, nothing is journaled.
 -- row: id
--- outcome: OK, then key record length u8 (0: none), reservation length u8 (0 or 63), reservation, key record; ReservationNotFound
+-- outcome: OK, then key record length u8 (0: none), reservation length u8 (0 or 70), reservation, key record; ReservationNotFound
 
 needs[LOOK] = function(i, p)
   local id = sub(arg, p + 3, p + 18)

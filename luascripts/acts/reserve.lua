@@ -26,7 +26,7 @@ acts[RESERVE] = function(i)
   move(payer, -sum, sum)
   res_status[r], res_payer[r], res_to[r], res_asset[r] = TRIED, payer, payee[i], asset[i]
   res_amount[r], remaining[r], captured[r] = sum, sum, 0
-  created_ms[r], expires_ms[r] = now, now + 1000 * read('>I4', arg, at[i] + 57)
+  created_ms[r], expires_ms[r], resolved_ms[r] = now, now + 1000 * read('>I4', arg, at[i] + 57), 0
   reservation_changed(r)
   return accept(i, TRIED)
 end

@@ -109,7 +109,7 @@ func TestGapIsLocated(t *testing.T) {
 
 // forgery is a journal with an unbroken chain that says something else than what happened.
 func TestForgedJournalsAreSeen(t *testing.T) {
-	h := history.New(shape(12))
+	h := history.New(shape(18))
 	h.DeliverAll()
 	q := 1
 	seq := h.Deliveries(q, 2)[3]
@@ -150,21 +150,28 @@ func TestForgedJournalsAreSeen(t *testing.T) {
 
 func TestSecondOutcomeOfAnID(t *testing.T) {
 	h := history.New(shape(13))
-	events := append([]journal.Event(nil), h.Events[0]...)
-	for i := range events {
-		if row, err := events[i].Row(); err == nil && row.Op.Keyed() && events[i].Status == journal.InsufficientFunds {
-			again := events[i]
-			again.Position, again.TimeMS, again.Status = events[len(events)-1].Position, events[len(events)-1].TimeMS, journal.PayeeClosed
-			again.Seq++
-			events = append(events, again)
-			break
+	for _, x := range []struct {
+		inWindow bool
+		what     string
+	}{{true, "second outcome"}, {false, "evicted"}} {
+		events := append([]journal.Event(nil), h.Events[0]...)
+		for i := range events {
+			row, err := events[i].Row()
+			must(t, err)
+			if _, in := h.Books[0].State.Key(row.ID); row.Op.Keyed() && events[i].Status == journal.InsufficientFunds && in == x.inWindow {
+				again := events[i]
+				again.Position, again.TimeMS, again.Status = events[len(events)-1].Position, events[len(events)-1].TimeMS, journal.PayeeClosed
+				again.Seq++
+				events = append(events, again)
+				break
+			}
 		}
+		log := h.Log.Clone()
+		history.Rewrite(log, 0, events, 6)
+		r := audited(t, Config{Log: log})
+		expect{where: "journal", what: x.what, partition: 0, position: events[len(events)-1].String()}.in(t, &r)
+		equal(t, "differences", len(r.Differences), 1)
 	}
-	log := h.Log.Clone()
-	history.Rewrite(log, 0, events, 6)
-	r := audited(t, Config{Log: log})
-	expect{where: "journal", what: "second outcome", partition: 0, position: events[len(events)-1].String()}.in(t, &r)
-	equal(t, "differences", len(r.Differences), 1)
 }
 
 func TestTimeThatGoesBack(t *testing.T) {

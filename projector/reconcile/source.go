@@ -94,6 +94,23 @@ func (s *watched) SetReservation(id journal.ID, r journal.Reservation) {
 	s.Memory.SetReservation(id, r)
 }
 
+// Evict tells what goes.
+func (s *watched) Evict(beforeMS int64) {
+	if s.watching() {
+		for id, k := range s.Keys {
+			if k.TimeMS < beforeMS {
+				s.changing(record{keyRecord, string(id[:])}, "")
+			}
+		}
+		for id, r := range s.Reservations {
+			if r.Status != journal.Tried && r.ResolvedMS < beforeMS {
+				s.changing(record{reservationRecord, string(id[:])}, "")
+			}
+		}
+	}
+	s.Memory.Evict(beforeMS)
+}
+
 func (s *watched) SetDelivered(source int, seq uint64) {
 	if s.watching() {
 		s.changing(deliveredOf(source), number(seq))

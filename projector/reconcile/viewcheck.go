@@ -122,6 +122,12 @@ func (v *viewCheck) listings(w *walker) error {
 	}
 	err := v.reading.EachListed(v.cursor.Partition, func(payer journal.Handle, status journal.Status, id journal.ID) error {
 		r, ok := w.memory.Reservations[id]
+		if !ok {
+			var err error
+			if r, ok, err = v.evicted(w, id); err != nil {
+				return err
+			}
+		}
 		if !ok || r.Payer != payer || (status != journal.None && status != r.Status) {
 			differ(fmt.Sprintf("a reservation is listed where it does not belong (status %v)", status), id)
 		}
@@ -136,6 +142,13 @@ func (v *viewCheck) listings(w *walker) error {
 		}
 	}
 	return err
+}
+
+// evicted is a reservation that the replay has forgotten: the projection has it for ever.
+func (v *viewCheck) evicted(w *walker, id journal.ID) (journal.Reservation, bool, error) {
+	r, ok, err := v.reading.Reservation(id)
+	ok = ok && r.Reservation.Status != journal.Tried && r.ResolvedMS < w.book.EvictedMS && w.memory.Filter.Has(id)
+	return r.Reservation, ok, err
 }
 
 // captures compares what each reservation's captures sum up to.

@@ -127,9 +127,15 @@ func (w *walker) suspect(e *journal.Event) {
 		w.audit.differ(d)
 	}
 	if w.row.Op.Keyed() || e.Status == journal.Tombstone {
-		if k, ok := w.memory.Key(w.row.ID); ok {
+		k, ok := w.memory.Key(w.row.ID)
+		switch {
+		case ok:
 			d.What, d.ID = "an id has a second outcome", hexOf(w.row.ID[:])
 			d.Have, d.Want = fmt.Sprintf("%v (%v)", e.Status, w.row.Op), fmt.Sprintf("the first one alone: %v (%v) at seq %d", k.Status, k.Op, k.Seq)
+			w.audit.differ(d)
+		case w.book.EvictedMS > w.row.ClearedMS && w.memory.MaybeEvicted(w.row.ID):
+			d.What, d.ID = "an id was executed though it may be one that was evicted, and nobody had looked", hexOf(w.row.ID[:])
+			d.Have, d.Want = fmt.Sprintf("%v (%v)", e.Status, w.row.Op), fmt.Sprintf("cleared up to %d", w.book.EvictedMS)
 			w.audit.differ(d)
 		}
 	}

@@ -20,14 +20,15 @@ func (v *View) Digest(partition int) (h journal.Hash, at journal.Position, err e
 	return b.Digest(), journal.Position{Partition: partition, Epoch: b.Epoch, Seq: b.Seq}, nil
 }
 
-// Book loads the partition into memory as the Book that folding would have given.
+// Book loads the partition into memory as the Book that folding would have given: what has been evicted is not read.
 func (r *Reading) Book(partition int) (*journal.Book, error) {
 	g, err := r.view.progress(r.snap, partition)
 	if err != nil {
 		return nil, err
 	}
 	m := journal.NewMemory()
-	b := &journal.Book{Partition: partition, Partitions: r.view.config.Partitions, Epoch: g.book.epoch, Seq: g.book.seq, TimeMS: g.book.timeMS, State: m}
+	b := &journal.Book{Partition: partition, Partitions: r.view.config.Partitions, Epoch: g.book.epoch, Seq: g.book.seq, TimeMS: g.book.timeMS,
+		EvictedMS: g.evictedMS, State: m}
 	load := func(kind byte, size int, fn func(key, value []byte) error) {
 		err = errors.Join(err, scan(r.snap, prefix(nil, kind, partition), func(key, value []byte) error {
 			if len(key) != prefixSize+size {
@@ -44,15 +45,30 @@ func (r *Reading) Book(partition int) (*journal.Book, error) {
 		m.DetailsOf[journal.Handle(key)] = append([]byte(nil), value...)
 		return nil
 	})
-	load(keyTransfer, idSize, func(key, value []byte) error {
-		k, _, err := parseTransfer(value)
-		k.Content = append([]byte(nil), k.Content...)
-		m.Keys[journal.ID(key)] = k
+	load(keyWindow, 8+idSize, func(key, _ []byte) error {
+		id := journal.ID(key[8:])
+		k, _, ok, err := r.Keyed(id)
+		if err == nil && !ok {
+			err = badRecord("key in the window", key)
+		}
+		k.Content = append([]byte(nil), k.Content...) // without the rest of the row
+		m.SetKey(id, k)
 		return err
 	})
-	load(keyReservation, idSize, func(key, value []byte) error {
-		k, err := parseKept(value)
-		m.Reservations[journal.ID(key)] = k.Reservation
+	load(keyLive, idSize, func(key, _ []byte) error {
+		id := journal.ID(key)
+		k, ok, err := get(r.snap, idKey(nil, keyReservation, partition, id), parseKept)
+		if err == nil && !ok {
+			err = badRecord("live reservation", key)
+		}
+		m.SetReservation(id, k.Reservation)
+		return err
+	})
+	load(keyFilter, 2, func(key, value []byte) error {
+		b, err := parseFilterBlock(value)
+		if err == nil {
+			m.Filter.Merge(int(binary.BigEndian.Uint16(key)), &b)
+		}
 		return err
 	})
 	load(keyDelivered, 2, func(key, value []byte) error {

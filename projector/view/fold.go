@@ -52,7 +52,8 @@ func (v *View) Fold(partition int) (*Fold, error) {
 // rewind puts cursor and Book back to what is committed.
 func (f *Fold) rewind() {
 	f.cursor = f.at.cursor
-	f.book.Epoch, f.book.Seq, f.book.TimeMS = f.at.book.epoch, f.at.book.seq, f.at.book.timeMS
+	f.book.Epoch, f.book.Seq, f.book.TimeMS, f.book.EvictedMS = f.at.book.epoch, f.at.book.seq, f.at.book.timeMS, f.at.evictedMS
+	f.state.window.rewind(f.at.evictedMS)
 	f.tally.reset(f.book.Partition, f.book.Partitions)
 	f.events, f.broken = 0, false
 }
@@ -140,7 +141,7 @@ func (f *Fold) Commit() error {
 	if f.cursor == f.at.cursor {
 		return nil
 	}
-	at := progress{f.cursor, place{f.book.Epoch, f.book.Seq, f.book.TimeMS}}
+	at := progress{f.cursor, place{f.book.Epoch, f.book.Seq, f.book.TimeMS}, f.book.EvictedMS}
 	err := f.state.flush()
 	if err == nil {
 		f.view.channels.write(f.state, &f.tally)

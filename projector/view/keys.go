@@ -23,6 +23,10 @@ const (
 	keySent        = 'o' // payee's partition u16, asset u16 -> tally of decided legs
 	keyReceived    = 'i' // payer's partition u16, asset u16 -> tally of credited legs
 	keyFlagged     = 'f' // seq, number within the event -> flagged credit
+	keyWindow      = 'w' // time_ms u64, id -> nothing: the key records that have not been evicted
+	keyLive        = 'h' // id -> nothing: the reservations that have not been evicted
+	keyResolved    = 'z' // resolved_ms u64, id -> nothing: those of them that are not open
+	keyFilter      = 'b' // number u16 -> journal.FilterBlock
 )
 
 const (
@@ -76,6 +80,13 @@ func parseListingKey(key []byte) (createdMS int64, id journal.ID) {
 func captureKey(dst []byte, partition int, reservation journal.ID, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(idKey(dst, keyCapture, partition, reservation), seq)
 }
+
+// timeKey is of keyWindow or keyResolved.
+func timeKey(dst []byte, kind byte, partition int, ms int64, id journal.ID) []byte {
+	return append(binary.BigEndian.AppendUint64(prefix(dst, kind, partition), uint64(ms)), id[:]...)
+}
+
+const timeKeySize = prefixSize + 8 + idSize
 
 func flaggedKey(dst []byte, partition int, seq uint64, n int) []byte {
 	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint64(prefix(dst, keyFlagged, partition), seq), uint16(n))

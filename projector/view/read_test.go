@@ -216,7 +216,7 @@ func TestTransfersTellTheirFirstOutcome(t *testing.T) {
 			equal(t, "found", ok, true)
 			equal(t, "what", [3]any{x.Of, x.Status, x.Event}, [3]any{row.Op, e.Status, e.Position})
 			equal(t, "texts", [3]string{x.Key, x.Reference, x.PayeeID}, [3]string{string(row.Key), string(row.Reference), h.Names[row.To]})
-			k, _ := h.Books[p].State.Key(row.ID)
+			k := h.Ever[p].Keys[row.ID]
 			equal(t, "detail", [2]any{x.Detail, x.TimeMS}, [2]any{k.Detail, k.TimeMS})
 			if !x.Payer.IsZero() {
 				equal(t, "payer", x.PayerID, h.Names[x.Payer])
@@ -255,7 +255,10 @@ func TestReservationsAndTheirListings(t *testing.T) {
 	project(t, v, h)
 	listed, tombstones := 0, 0
 	for p := range h.Books {
-		m := h.Books[p].State.(*journal.Memory)
+		m := h.Ever[p]
+		if len(h.Books[p].State.(*journal.Memory).Reservations) >= len(m.Reservations) {
+			t.Fatal("no reservation has been evicted")
+		}
 		for id, want := range m.Reservations {
 			have, ok, err := v.Reservation(id)
 			must(t, err)
@@ -276,7 +279,7 @@ func TestReservationsAndTheirListings(t *testing.T) {
 				equal(t, "tombstone", [3]any{ok, res.Tombstone, res.Status}, [3]any{true, true, journal.Cancelled})
 			}
 		}
-		for account := range m.Accounts {
+		for account := range h.Books[p].State.(*journal.Memory).Accounts {
 			for _, status := range []journal.Status{0, journal.Tried, journal.Confirmed, journal.Cancelled, journal.Expired} {
 				want := map[journal.ID]bool{}
 				for id, r := range m.Reservations {

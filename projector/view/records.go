@@ -39,17 +39,18 @@ func (p place) position(partition int) journal.Position {
 
 // progress is how far a partition is folded: the log's cursor, and where the Book stands.
 type progress struct {
-	cursor journal.Cursor
-	book   place
+	cursor    journal.Cursor
+	book      place
+	evictedMS int64
 }
 
-const progressSize = 8 + 4 + 8 + 32 + placeSize
+const progressSize = 8 + 4 + 8 + 32 + placeSize + 8
 
 func (p progress) append(dst []byte) []byte {
 	c := p.cursor
 	dst = binary.BigEndian.AppendUint64(dst, uint64(c.Offset))
 	dst = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(dst, c.Epoch), c.Seq)
-	return p.book.append(append(dst, c.Chain[:]...))
+	return binary.BigEndian.AppendUint64(p.book.append(append(dst, c.Chain[:]...)), uint64(p.evictedMS))
 }
 
 func parseProgress(partition int, b []byte) (p progress, err error) {
@@ -58,7 +59,7 @@ func parseProgress(partition int, b []byte) (p progress, err error) {
 	}
 	p.cursor = journal.Cursor{Partition: partition, Offset: int64(binary.BigEndian.Uint64(b)), Epoch: binary.BigEndian.Uint32(b[8:]),
 		Seq: binary.BigEndian.Uint64(b[12:]), Chain: journal.Hash(b[20:52])}
-	p.book = parsePlace(b[52:])
+	p.book, p.evictedMS = parsePlace(b[52:]), int64(binary.BigEndian.Uint64(b[52+placeSize:]))
 	return p, nil
 }
 

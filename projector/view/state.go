@@ -23,6 +23,7 @@ type state struct {
 	reservations *cache[journal.ID, kept]
 	delivered    map[int]uint64
 	moved        map[int]bool // delivered numbers that changed since the last commit
+	window       window
 
 	// Of the event that is being folded.
 	row []byte
@@ -40,6 +41,7 @@ func newState(db *pebble.DB, partition, cacheAccounts int) (*state, error) {
 		details:      newCache[journal.Handle, []byte](512),
 		reservations: newCache[journal.ID, kept](max(cacheAccounts/8, 512)),
 		moved:        map[int]bool{},
+		window:       window{filter: map[int]*journal.FilterBlock{}},
 	}
 	return s, s.loadDelivered()
 }
@@ -62,20 +64,25 @@ func delivered(r reader, partition int) (map[int]uint64, error) {
 }
 
 // scan calls fn for every record whose key begins with p, in order. fn must copy what it keeps.
-func scan(r reader, p []byte, fn func(key, value []byte) error) (err error) {
-	it, err := r.NewIter(&pebble.IterOptions{LowerBound: p, UpperBound: behind(p)})
+func scan(r reader, p []byte, fn func(key, value []byte) error) error {
+	return scanRange(r, p, behind(p), fn)
+}
+
+// scanRange calls fn for every record from one key on and before another.
+func scanRange(r reader, from, to []byte, fn func(key, value []byte) error) (err error) {
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
-		return fmt.Errorf("%w: scan %q: %w", ErrStore, p[:1], err)
+		return fmt.Errorf("%w: scan %q: %w", ErrStore, from[:1], err)
 	}
 	defer func() {
 		if e := it.Close(); err == nil && e != nil {
-			err = fmt.Errorf("%w: scan %q: %w", ErrStore, p[:1], e)
+			err = fmt.Errorf("%w: scan %q: %w", ErrStore, from[:1], e)
 		}
 	}()
 	for ok := it.First(); ok; ok = it.Next() {
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return fmt.Errorf("%w: scan %q: %w", ErrStore, p[:1], err)
+			return fmt.Errorf("%w: scan %q: %w", ErrStore, from[:1], err)
 		}
 		if err := fn(it.Key(), value); err != nil {
 			return err
@@ -135,12 +142,16 @@ func (s *state) Key(id journal.ID) (journal.KeyRecord, bool) {
 		value, ok, err = get(s.db, key, copied)
 	}
 	if err != nil || !ok {
-		s.fail(err)
+		if err != nil {
+			s.fail(err)
+		}
 		return journal.KeyRecord{}, false
 	}
 	k, _, err := parseTransfer(value)
-	s.fail(err)
-	return k, err == nil
+	if err != nil {
+		s.fail(err)
+	}
+	return k, err == nil && k.TimeMS >= s.window.evictedMS
 }
 
 // pending finds the last value that a batch sets for key.
@@ -161,11 +172,12 @@ func (s *state) SetKey(id journal.ID, k journal.KeyRecord) {
 	s.key = idKey(s.key[:0], keyTransfer, s.partition, id)
 	s.val = appendTransfer(s.val[:0], k, s.row)
 	s.put(s.key, s.val)
+	s.within(keyWindow, k.TimeMS, id)
 }
 
 func (s *state) Reservation(id journal.ID) (journal.Reservation, bool) {
 	k, ok := s.kept(id)
-	return k.Reservation, ok
+	return k.Reservation, ok && (k.Status == journal.Tried || k.ResolvedMS >= s.window.evictedMS)
 }
 
 func (s *state) kept(id journal.ID) (kept, bool) {
@@ -183,6 +195,11 @@ func (s *state) SetReservation(id journal.ID, r journal.Reservation) {
 	}
 	if !ok {
 		s.list(id, &r, journal.None)
+		s.key = idKey(s.key[:0], keyLive, s.partition, id)
+		s.put(s.key, nil)
+	}
+	if r.Status != journal.Tried {
+		s.within(keyResolved, r.ResolvedMS, id)
 	}
 	if !ok || before.Status != r.Status {
 		s.list(id, &r, r.Status)
@@ -230,6 +247,7 @@ func (s *state) flush() error {
 		s.val = binary.BigEndian.AppendUint64(s.val[:0], s.delivered[source])
 		s.put(s.key, s.val)
 	}
+	s.flushFilter()
 	return errors.Join(err, s.err)
 }
 
@@ -239,6 +257,7 @@ func (s *state) committed() {
 	s.details.committed()
 	s.reservations.committed()
 	clear(s.moved)
+	s.window.committed()
 	s.renew()
 }
 

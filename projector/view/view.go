@@ -13,7 +13,7 @@ import (
 )
 
 // Format is the version of the store's keys and values. A store of another format is deleted and rebuilt.
-const Format = 1
+const Format = 2
 
 // ErrForeign says that a store is of another format, wallet or journal than this one. Deleting it is safe: it is rebuilt.
 var ErrForeign = errors.New("projection of another format or wallet")

@@ -29,6 +29,8 @@ func (h *History) step() {
 		h.repeat()
 	case n < 97:
 		h.expire(p)
+	case n < 98:
+		h.evict(p)
 	default:
 		h.disturb(p)
 	}
@@ -67,7 +69,8 @@ func (h *History) repeat() {
 	if err != nil {
 		panic(err)
 	}
-	if _, seen := h.Books[u.partition].State.Key(mustRow(u.packed).ID); o.Journaled && seen {
+	id := mustRow(u.packed).ID
+	if _, seen := h.Ever[u.partition].Keys[id]; o.Journaled && seen {
 		panic("a repeat would be journaled")
 	}
 }
@@ -131,6 +134,13 @@ func (h *History) expire(p int) {
 			return
 		}
 	}
+}
+
+// evictBehind is how long keys live, ms: a few hundred acts.
+const evictBehind = 200
+
+func (h *History) evict(p int) {
+	h.act(p, journal.Row{Op: journal.OpEvict, CutoffMS: h.nowMS - evictBehind - int64(h.rng.IntN(evictBehind))})
 }
 
 func (h *History) tombstone(p int) {

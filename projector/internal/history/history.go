@@ -28,6 +28,8 @@ type History struct {
 	Events [][]journal.Event
 	// Changes are what the event of that index did.
 	Changes [][][]journal.Change
+	// Ever are the key records and reservations of each partition, the evicted ones, too.
+	Ever []*journal.Memory
 	// Names are the ids of the accounts.
 	Names map[journal.Handle]string
 	// Dropped counts the frames that a reader must drop.
@@ -65,6 +67,7 @@ func New(c Config) *History {
 	h.legs = make([][][]sentLeg, c.Partitions)
 	for p := range c.Partitions {
 		h.Books = append(h.Books, journal.NewBook(p, c.Partitions))
+		h.Ever = append(h.Ever, journal.NewMemory())
 		h.writers = append(h.writers, NewWriter(h.Log, p))
 		h.legs[p] = make([][]sentLeg, c.Partitions)
 		h.writers[p].Epoch(h.nowMS, "keeper")
@@ -133,6 +136,14 @@ func (h *History) act(p int, row journal.Row) journal.Outcome {
 	x := &collector{h: h}
 	if err := h.Books[p].Apply(&e, x); err != nil {
 		panic(err)
+	}
+	if k, ok := h.Books[p].State.Key(row.ID); ok {
+		h.Ever[p].SetKey(row.ID, k)
+	}
+	for _, id := range []journal.ID{row.ID, row.Reservation} {
+		if r, ok := h.Books[p].State.Reservation(id); ok {
+			h.Ever[p].SetReservation(id, r)
+		}
 	}
 	h.Events[p] = append(h.Events[p], e)
 	h.Changes[p] = append(h.Changes[p], x.changes)
