@@ -145,6 +145,8 @@ func clientCode(s journal.Status) string {
 	case journal.Uninitialised, journal.StaleEpoch, journal.LeaseOver, journal.AlterConflict,
 		journal.DeliveryGap, journal.SuspenseFull, journal.NotDue, journal.UnknownTry, journal.Malformed:
 		return "shard_unavailable"
+	case journal.KeyOld: // the gateway asks the projection; when it cannot, nothing moved
+		return "projection_behind"
 	case journal.AccountExists:
 		// Which field differs is for the gateway to find (AccountExistsWith); all that is known here is the id.
 		return "account_exists_with_different_id"

@@ -67,6 +67,7 @@ func TestEveryStatusHasItsCode(t *testing.T) {
 		journal.SuspenseFull: "shard_unavailable", journal.NotDue: "shard_unavailable",
 		journal.UnknownTry: "shard_unavailable", journal.Malformed: "shard_unavailable",
 		journal.AccountExists: "account_exists_with_different_id", journal.None: "outcome_unknown",
+		journal.KeyOld: "projection_behind",
 	}
 	for i := 0; i < 256; i++ {
 		s := journal.Status(i)
