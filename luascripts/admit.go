@@ -27,33 +27,44 @@ var trainFiles = []string{
 var trainText = assemble("", trainFiles...)
 
 // admission is what runs trains in one epoch: for all of them, and for those that only release money.
-type admission struct{ train, release script }
+// mark only says that the epoch began in this process: partitions that joined later have epochs of their own, which no train names.
+type admission struct{ train, release, mark script }
 
 func admissionIn(epoch uint32) admission {
 	text := fmt.Sprintf("\n-- epoch %d", epoch) + plant(trainText)
-	return admission{newScript("#!lua" + text), newScript("#!lua" + releaseFlags() + text)}
+	return admission{newScript("#!lua" + text), newScript("#!lua" + releaseFlags() + text), markOf(epoch)}
+}
+
+func markOf(epoch uint32) script {
+	return newScript(fmt.Sprintf("#!lua\n-- epoch %d\nreturn %d", epoch, epoch))
 }
 
 // Admit lets trains run that clients send in this epoch (Config.Epoch), until then in the shard's clock, ms since 1970: Lease makes
 // that longer. A keeper calls it when the shard is as the log says and the partitions are in its epoch, before the map shows
 // that epoch, and never again: a shard that has lost the scripts (Look) has lost more.
+// ErrOvertaken: a keeper of a higher epoch has admitted trains.
 func (s *Shard) Admit(ctx context.Context, epoch uint32, untilMS int64) error {
 	a := admissionIn(epoch)
+	var first *redis.Cmd
 	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.ScriptLoad(ctx, a.train.text)
 		p.ScriptLoad(ctx, a.release.text)
-		p.Eval(ctx, leaseScript.text, []string{partsKey}, appendU56(nil, uint64(untilMS)))
+		p.ScriptLoad(ctx, a.mark.text)
+		first = p.Eval(ctx, admitScript.text, []string{partsKey}, epochWord(epoch), appendU56(nil, uint64(untilMS)))
 		return nil
 	})
+	if err == nil {
+		err = overtaken(first.Int())
+	}
 	return s.fault("admit trains to", err)
 }
 
-// Stop lets no train run any more, of any epoch, until Admit. It answers whether trains of all the given epochs were admitted
-// until then: if so, the Redis process is the one in which those epochs began, with all that they did.
+// Stop lets no train run any more, of any epoch, until Admit. It answers whether all the given epochs, of partitions, were
+// admitted until then (Admit, Loading.Serve, Thaw): if so, the Redis process is the one in which those epochs began, with all that they did.
 func (s *Shard) Stop(ctx context.Context, epochs ...uint32) (admitted bool, err error) {
 	var exist *redis.BoolSliceCmd
 	_, err = s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		exist = scriptsOf(ctx, p, epochs)
+		exist = marksOf(ctx, p, epochs)
 		p.Do(ctx, "script", "flush", "sync")
 		return nil
 	})
@@ -76,7 +87,7 @@ func (s *Shard) Look(ctx context.Context, epoch uint32) (l Look, err error) {
 	var exist *redis.BoolSliceCmd
 	var role *redis.Cmd
 	_, err = s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		parts, exist, role = p.HGetAll(ctx, partsKey), scriptsOf(ctx, p, []uint32{epoch}), p.Do(ctx, "role")
+		parts, exist, role = p.HGetAll(ctx, partsKey), p.ScriptExists(ctx, shasOf(epoch)...), p.Do(ctx, "role")
 		return nil
 	})
 	if err != nil {
@@ -93,15 +104,20 @@ func (s *Shard) Look(ctx context.Context, epoch uint32) (l Look, err error) {
 	return l, nil
 }
 
-// scriptsOf asks for the scripts of epochs; of no epoch, for none.
-func scriptsOf(ctx context.Context, p redis.Pipeliner, epochs []uint32) *redis.BoolSliceCmd {
+// shasOf are those of an epoch's scripts.
+func shasOf(epoch uint32) []string {
+	a := admissionIn(epoch)
+	return []string{a.train.sha, a.release.sha, a.mark.sha}
+}
+
+// marksOf asks for the marks of epochs; of no epoch, for none.
+func marksOf(ctx context.Context, p redis.Pipeliner, epochs []uint32) *redis.BoolSliceCmd {
 	if len(epochs) == 0 {
 		return nil
 	}
 	var shas []string
 	for _, e := range epochs {
-		a := admissionIn(e)
-		shas = append(shas, a.train.sha, a.release.sha)
+		shas = append(shas, markOf(e).sha)
 	}
 	return p.ScriptExists(ctx, shas...)
 }

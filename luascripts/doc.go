@@ -4,7 +4,7 @@
 //	Train: rows of many partitions ── Shard.Run: one EVALSHA ──> train.lua: read once · acts/*.lua decide · write once
 //	Reply: an outcome a row        <──────── one string ───────────  and one outbox entry: the rows that happened
 //	                                                                      │
-//	keeper: Stop · Fence · Load · Admit · Look · ReadOutbox · Trim · PublishMarks  <────────────┘
+//	keeper: Stop · Fence · Load · Admit · Freeze · Thaw · Look · ReadOutbox · Trim <────────────┘
 //
 // What it guarantees (design sections 5, 6 and 8):
 //

@@ -23,30 +23,37 @@ func (s *Shard) Dump(ctx context.Context, partitions int) (map[int]*journal.Book
 		b := d.book(p)
 		b.Epoch, b.Seq, b.TimeMS, b.EvictedMS = part.Epoch, part.Seq, part.TimeMS, part.EvictedMS
 	}
-	slices, err := s.sliceKeys(ctx)
-	if err != nil {
-		return nil, s.fault("dump", err)
+	return d.books, s.fault("dump", d.all(ctx))
+}
+
+// all reads every hash.
+func (d *dumper) all(ctx context.Context) error {
+	slices, err := d.sliceKeys(ctx)
+	if err == nil {
+		err = d.scan(ctx, accountsKey, ofHandle, d.account)
 	}
-	err = d.scan(ctx, accountsKey, d.account)
 	for _, key := range slices {
 		if err == nil {
-			err = d.scan(ctx, key, d.key)
+			err = d.scan(ctx, key, ofID, d.key)
 		}
 	}
-	for key, take := range map[string]func(field, value []byte) error{
-		detailsKey: d.details, reservationsKey: d.reservation, deliveredKey: d.delivered,
-	} {
-		if err == nil {
-			err = d.scan(ctx, key, take)
-		}
+	if err == nil {
+		err = d.scan(ctx, detailsKey, ofHandle, d.details)
 	}
-	return d.books, s.fault("dump", err)
+	if err == nil {
+		err = d.scan(ctx, reservationsKey, ofID, d.reservation)
+	}
+	if err == nil {
+		err = d.scan(ctx, deliveredKey, ofChannel, d.delivered)
+	}
+	return err
 }
 
 type dumper struct {
 	*Shard
 	partitions int
 	books      map[int]*journal.Book
+	only       func(kind fieldKind, field string) bool // nil = all
 }
 
 func (d *dumper) book(partition int) *journal.Book {
@@ -58,7 +65,7 @@ func (d *dumper) book(partition int) *journal.Book {
 	return b
 }
 
-func (d *dumper) scan(ctx context.Context, key string, take func(field, value []byte) error) error {
+func (d *dumper) scan(ctx context.Context, key string, kind fieldKind, take func(field, value []byte) error) error {
 	var cursor uint64
 	for {
 		words, next, err := d.client.HScan(ctx, key, cursor, "", scanCount).Result()
@@ -66,6 +73,9 @@ func (d *dumper) scan(ctx context.Context, key string, take func(field, value []
 			return fmt.Errorf("%s: %w", key, err)
 		}
 		for i := 0; i+1 < len(words); i += 2 {
+			if d.only != nil && !d.only(kind, words[i]) {
+				continue
+			}
 			if err := take([]byte(words[i]), []byte(words[i+1])); err != nil {
 				return fmt.Errorf("%s %x: %w", key, words[i], err)
 			}

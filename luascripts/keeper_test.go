@@ -66,7 +66,7 @@ func TestLoadIsFenced(t *testing.T) {
 	s := openShard(t, local.Redis(t).Addr)
 	ctx := t.Context()
 	books := bigBooks(1, 100)
-	old := loader{Shard: s, token: "the old keeper"}
+	old := loader{Shard: s, field: loaderField, token: "the old keeper"}
 	began, err := s.scriptInt(ctx, loadBeginScript, old.token, partitionField(0)+"\x00\x00\x00\x01")
 	must(t, old.check(began, err))
 	must(t, s.client.ScriptLoad(ctx, loadScript.text).Err())

@@ -14,6 +14,8 @@ const (
 	counterField = "outbox" // in parts: the number of the last outbox entry, u56
 	loaderField  = "loader" // in parts: who is loading the shard at the moment (Load)
 	leaseField   = "lease"  // in parts: until when, in the shard's clock, it may run trains, ms since 1970, u56 (lease.go)
+	keeperField  = "keeper" // in parts: epoch u32 of the keeper that admitted trains last (Admit)
+	movingField  = "moving" // in parts, + partition u16: it does not serve, though records of it may be here (move.go)
 	entryField   = "e"
 
 	marksChannel = "marks" // pub/sub (PublishMarks)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -29,7 +30,7 @@ func (s *Shard) Load(ctx context.Context, books ...*journal.Book) error {
 	for _, b := range books {
 		highest = max(highest, b.Epoch)
 	}
-	l := loader{Shard: s, token: string(binary.BigEndian.AppendUint32(nil, highest)) + rand.Text()}
+	l := loader{Shard: s, field: loaderField, token: string(binary.BigEndian.AppendUint32(nil, highest)) + rand.Text()}
 	begin, end := []any{l.token}, []any{l.token}
 	for _, b := range books {
 		name := partitionField(b.Partition)
@@ -60,9 +61,11 @@ func (s *Shard) scriptInt(ctx context.Context, sc script, args ...any) (int, err
 // loader collects fields into script calls, and those into pipelines.
 type loader struct {
 	*Shard
-	token string
+	field string // of parts, that names who loads
+	token string // what it holds while we do
 	calls []*redis.Cmd
 	pipe  redis.Pipeliner
+	pace  func(ctx context.Context, took time.Duration) // after each pipeline; nil = at once
 }
 
 func (l *loader) check(answer int, err error) error { return overtaken(answer, err) }
@@ -141,10 +144,10 @@ func (l *loader) fields(ctx context.Context, key string, each func(yield func(fi
 	}
 	each(func(field, value []byte) bool {
 		if args == nil {
-			args = append(make([]any, 0, 1+2*loadPairs), l.token)
+			args = append(make([]any, 0, 2+2*loadPairs), l.field, l.token)
 		}
 		args = append(args, string(field), value)
-		return len(args) <= 2*loadPairs || send()
+		return len(args) < 2+2*loadPairs || send()
 	})
 	send()
 	return err
@@ -165,8 +168,12 @@ func (l *loader) flush(ctx context.Context) error {
 	if len(l.calls) == 0 {
 		return nil
 	}
+	began := time.Now()
 	if _, err := l.pipe.Exec(ctx); err != nil {
 		return err
+	}
+	if l.pace != nil {
+		l.pace(ctx, time.Since(began))
 	}
 	for _, c := range l.calls {
 		if err := l.check(c.Int()); err != nil {

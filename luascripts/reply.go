@@ -11,7 +11,7 @@ import (
 // SectionReply is what a shard says about a section of a train.
 type SectionReply struct {
 	Partition int
-	Status    journal.Status // OK, or why none of its rows was looked at: Uninitialised, StaleEpoch, LeaseOver
+	Status    journal.Status // OK, or why none of its rows was looked at: Uninitialised, StaleEpoch, LeaseOver, Moving
 	Epoch     uint32         // that the partition has in the shard
 	Base      uint64         // seq before the section's first event
 	TimeMS    int64          // the shard's time of all its acts
@@ -97,7 +97,7 @@ func (r *Reply) NextSection() bool {
 		Partition: sent.partition, Status: journal.Status(b[0]), Epoch: binary.BigEndian.Uint32(b[1:]),
 		Base: u56(b[5:]), TimeMS: int64(u56(b[12:])), Rows: sent.rows,
 	}
-	if s := r.section.Status; s != journal.OK && s != journal.Uninitialised && s != journal.StaleEpoch && s != journal.LeaseOver {
+	if s := r.section.Status; s != journal.OK && s != journal.Uninitialised && s != journal.StaleEpoch && s != journal.LeaseOver && s != journal.Moving {
 		r.fail("section status %d", b[0])
 		return false
 	}

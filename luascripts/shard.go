@@ -155,6 +155,12 @@ var (
 	loadBeginScript = newScript(assemble("#!lua flags=allow-oom", "loadbegin.lua"))
 	loadEndScript   = newScript(assemble("#!lua flags=allow-oom", "loadend.lua"))
 	wipeScript      = newScript(assemble("#!lua flags=allow-oom", "wipe.lua"))
+	admitScript     = newScript(assemble("#!lua flags=allow-oom", "admit.lua"))
+	freezeScript    = newScript(assemble("#!lua flags=allow-oom", "freeze.lua"))
+	thawScript      = newScript(assemble("#!lua flags=allow-oom", "thaw.lua"))
+	joinBeginScript = newScript(assemble("#!lua flags=allow-oom", "joinbegin.lua"))
+	joinEndScript   = newScript(assemble("#!lua flags=allow-oom", "joinend.lua"))
+	eraseScript     = newScript(assemble("#!lua flags=allow-oom", "erase.lua"))
 	trimScript      = newScript(assemble("#!lua flags=allow-oom", "trim.lua"))
 )
 

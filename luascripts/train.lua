@@ -51,7 +51,8 @@ local lease = parts[2] and read('>I7', parts[2]) or 0
 local n = 0
 for s = 1, sections do
   local part, name = parts[s + 2], of_partition[s]
-  state_of[s] = not part and UNINITIALISED or OK
+  state_of[s] = OK
+  if not part then state_of[s] = call('HEXISTS', KEYS[5], 'moving' .. name) == 1 and MOVING or UNINITIALISED end
   if part then
     part_epoch[name], part_seq[name], part_ms[name], part_evicted[name] = read('>I4I7I7I7', part)
     if part_epoch[name] ~= of_epoch[s] then state_of[s] = STALE_EPOCH end

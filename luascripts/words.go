@@ -47,7 +47,7 @@ var words = map[string]string{
 	"ACCOUNT_NOT_EMPTY": status(journal.AccountNotEmpty), "PRECONDITION_FAILED": status(journal.PreconditionFailed),
 	"ALTER_CONFLICT": status(journal.AlterConflict), "ACCOUNT_NOT_FOUND": status(journal.AccountNotFound),
 	"DELIVERY_GAP": status(journal.DeliveryGap), "SUSPENSE_FULL": status(journal.SuspenseFull), "NOT_DUE": status(journal.NotDue),
-	"UNINITIALISED": status(journal.Uninitialised), "STALE_EPOCH": status(journal.StaleEpoch), "LEASE_OVER": status(journal.LeaseOver), "MALFORMED": status(journal.Malformed),
+	"UNINITIALISED": status(journal.Uninitialised), "STALE_EPOCH": status(journal.StaleEpoch), "LEASE_OVER": status(journal.LeaseOver), "MOVING": status(journal.Moving), "MALFORMED": status(journal.Malformed),
 
 	"OPEN": op(journal.OpOpen), "ALTER": op(journal.OpAlter), "READ": op(journal.OpRead), "CHECK": op(journal.OpCheck),
 	"TRANSFER": op(journal.OpTransfer), "PAY": op(journal.OpPay), "RESERVE": op(journal.OpReserve), "CONFIRM": op(journal.OpConfirm),

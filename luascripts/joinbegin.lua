@@ -1,0 +1,14 @@
+-- joinbegin: somebody begins to load a partition beside those that serve; whoever did so before has lost it.
+-- KEYS: parts
+-- ARGV[1]: the keeper's epoch u32; ARGV[2]: partition u16; ARGV[3]: what says who loads it
+-- answers 1; 2 when records of it may be here; 0 when the shard has a later keeper, or serves the partition
+
+-- Decide.
+local keeper, aside = redis.call('HGET', KEYS[1], 'keeper'), 'moving' .. ARGV[2]
+if keeper and struct.unpack('>I4', keeper) > struct.unpack('>I4', ARGV[1]) then return 0 end
+if redis.call('HEXISTS', KEYS[1], ARGV[2]) == 1 then return 0 end
+local before = redis.call('HEXISTS', KEYS[1], aside)
+
+-- Apply.
+redis.call('HSET', KEYS[1], aside, ARGV[3])
+return 1 + before

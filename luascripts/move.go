@@ -1,0 +1,275 @@
+package luascripts
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"walletd/journal"
+)
+
+// A partition moves between shards while the others of both serve (design section 8). Its record in parts says where it is:
+//
+//	partition u16            it serves here
+//	moving + partition u16   it does not, and records of it may be here: 'F' and its record, it is frozen;
+//	                         'L' and a token, somebody loads it
+//	neither                  no record of it is here
+//
+// What a keeper asks for is refused when a later one has admitted trains (Admit): a keeper that was overtaken and does not know
+// cannot freeze, thaw, load or remove anything.
+
+const (
+	asideFrozen  = 'F'
+	asideLoading = 'L'
+)
+
+// Aside is a partition that does not serve in the shard, though records of it may be there.
+type Aside struct {
+	Part          // of one that is frozen; else only the partition
+	Frozen bool   // it served here last, until it was frozen; else somebody loads it, or did
+	value  string // in parts
+}
+
+func asideField(partition int) string { return movingField + partitionField(partition) }
+
+// Asides answers the partitions that do not serve here and may have records here.
+func (s *Shard) Asides(ctx context.Context) (map[int]Aside, error) {
+	all, err := s.client.HGetAll(ctx, partsKey).Result()
+	if err != nil {
+		return nil, s.fault("read the parts of", err)
+	}
+	asides := map[int]Aside{}
+	for field, value := range all {
+		if len(field) != len(movingField)+partitionFieldSize || field[:len(movingField)] != movingField || value == "" {
+			continue
+		}
+		a := Aside{Part: Part{Partition: int(binary.BigEndian.Uint16([]byte(field[len(movingField):])))}, Frozen: value[0] == asideFrozen, value: value}
+		if a.Frozen {
+			if err := a.parse([]byte(value[1:])); err != nil {
+				return nil, s.fault("read the parts of", err)
+			}
+		}
+		asides[a.Partition] = a
+	}
+	return asides, nil
+}
+
+// Freeze stops a partition, which serves in an epoch, and answers where it stands: no act of it runs here any more, its rows are
+// answered Moving, and its events up to there are in the outbox or in the journal. A repeat answers the same. keeper: the
+// epoch in which the caller admitted trains. ErrOvertaken: the shard has a later keeper, or has not the partition in that epoch.
+func (s *Shard) Freeze(ctx context.Context, keeper uint32, partition int, epoch uint32) (Part, error) {
+	p := Part{Partition: partition}
+	record, err := s.client.Eval(ctx, freezeScript.text, []string{partsKey}, epochWord(keeper), partitionField(partition), epochWord(epoch)).Text()
+	if err == nil && record == "" {
+		err = ErrOvertaken
+	}
+	if err == nil {
+		err = p.parse([]byte(record))
+	}
+	return p, s.fault(fmt.Sprintf("freeze partition %d of", partition), err)
+}
+
+// Thaw lets a frozen partition serve again, as it is, in an epoch that is not lower than the one that it was frozen in. A repeat
+// changes nothing. ErrOvertaken: the shard has a later keeper, or the partition is not frozen there.
+func (s *Shard) Thaw(ctx context.Context, keeper uint32, partition int, epoch uint32) error {
+	err := s.markThat(ctx, epoch)
+	if err == nil {
+		err = overtaken(s.scriptInt(ctx, thawScript, epochWord(keeper), partitionField(partition), epochWord(epoch)))
+	}
+	return s.fault(fmt.Sprintf("thaw partition %d of", partition), err)
+}
+
+// markThat says that a partition's epoch begins in this Redis process (Stop).
+func (s *Shard) markThat(ctx context.Context, epoch uint32) error {
+	return s.client.ScriptLoad(ctx, markOf(epoch).text).Err()
+}
+
+func epochWord(epoch uint32) string { return string(binary.BigEndian.AppendUint32(nil, epoch)) }
+
+// Loading is the loading of one partition into a shard in which others serve, and do not notice. One goroutine uses it.
+type Loading struct {
+	shard     *Shard
+	keeper    uint32
+	partition int
+	value     string // in parts, while it is ours
+}
+
+// Join begins to load a partition; records of it that are here from an earlier time are removed. partitions is the number of
+// the whole wallet's. ErrOvertaken: the shard has a later keeper, serves the partition, or somebody else loads it now.
+func (s *Shard) Join(ctx context.Context, keeper uint32, partition, partitions int) (*Loading, error) {
+	l := &Loading{shard: s, keeper: keeper, partition: partition, value: string(rune(asideLoading)) + rand.Text()}
+	fault := func(err error) error { return s.fault(fmt.Sprintf("load partition %d into", partition), err) }
+	answer, err := s.scriptInt(ctx, joinBeginScript, epochWord(keeper), partitionField(partition), l.value)
+	switch {
+	case err != nil:
+		return nil, fault(err)
+	case answer == 0:
+		return nil, fault(ErrOvertaken)
+	case answer == 2:
+		if err := s.erase(ctx, Aside{Part: Part{Partition: partition}, value: l.value}, partitions); err != nil {
+			return nil, fault(err)
+		}
+	}
+	if err := s.client.ScriptLoad(ctx, loadScript.text).Err(); err != nil {
+		return nil, fault(err)
+	}
+	return l, nil
+}
+
+// Write writes the Book's records, a Memory's: all of it, or what has changed since. It does not serve yet. gently: the others'
+// trains come first.
+func (l *Loading) Write(ctx context.Context, b *journal.Book, gently bool) error {
+	to := loader{Shard: l.shard, field: asideField(l.partition), token: l.value}
+	if gently {
+		to.pace = restAsLong
+	}
+	err := to.book(ctx, b)
+	if err == nil {
+		err = to.flush(ctx)
+	}
+	return l.shard.fault(fmt.Sprintf("load partition %d into", l.partition), err)
+}
+
+// Serve lets the partition serve in the Book's epoch, at its seq: everything of it has been written. A repeat changes nothing.
+func (l *Loading) Serve(ctx context.Context, b *journal.Book) error {
+	err := l.shard.markThat(ctx, b.Epoch)
+	if err == nil {
+		err = overtaken(l.shard.scriptInt(ctx, joinEndScript, epochWord(l.keeper), partitionField(l.partition), l.value, b.AppendPart(nil)))
+	}
+	return l.shard.fault(fmt.Sprintf("load partition %d into", l.partition), err)
+}
+
+// restAsLong leaves the shard to others for as long as it has just worked for us.
+func restAsLong(ctx context.Context, took time.Duration) {
+	t := time.NewTimer(min(took, restMax))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+const (
+	restMax     = 20 * time.Millisecond
+	eraseFields = 200 // fields a script call
+)
+
+// Remove removes the records of a partition that does not serve here (Asides), others' trains first, and then the word that
+// they may be here. ErrOvertaken: it is not as it was seen any more.
+func (s *Shard) Remove(ctx context.Context, a Aside, partitions int) error {
+	err := s.erase(ctx, a, partitions)
+	if err == nil {
+		err = s.eraseFields(ctx, a, partsKey, []any{asideField(a.Partition)})
+	}
+	return s.fault(fmt.Sprintf("remove partition %d from", a.Partition), err)
+}
+
+func (s *Shard) erase(ctx context.Context, a Aside, partitions int) error {
+	return s.eachRecord(ctx, func(key string, kind fieldKind, words []string) error {
+		var fields []any
+		for i := 0; i+1 < len(words); i += 2 {
+			p, err := kind.partition(words[i], partitions)
+			if err != nil {
+				return fmt.Errorf("%s %x: %w", key, words[i], err)
+			}
+			if p == a.Partition {
+				fields = append(fields, words[i])
+			}
+		}
+		return s.eraseFields(ctx, a, key, fields)
+	})
+}
+
+func (s *Shard) eraseFields(ctx context.Context, a Aside, key string, fields []any) error {
+	for len(fields) > 0 {
+		n := min(len(fields), eraseFields)
+		args := append([]any{asideField(a.Partition), a.value}, fields[:n]...)
+		began := time.Now()
+		if err := overtaken(s.client.Eval(ctx, eraseScript.text, []string{partsKey, key}, args...).Int()); err != nil {
+			return err
+		}
+		restAsLong(ctx, time.Since(began))
+		fields = fields[n:]
+	}
+	return nil
+}
+
+// fieldKind tells whose a field of a hash is.
+type fieldKind int
+
+const (
+	ofHandle  fieldKind = iota // of an account
+	ofID                       // of a key or a reservation
+	ofChannel                  // partition u16, source u16
+)
+
+func (k fieldKind) partition(field string, partitions int) (int, error) {
+	switch {
+	case k == ofHandle && len(field) == len(journal.Handle{}):
+		return journal.Handle([]byte(field)).Partition(partitions), nil
+	case k == ofID && len(field) == len(journal.ID{}):
+		return journal.ID([]byte(field)).Partition(partitions), nil
+	case k == ofChannel && len(field) == 4:
+		return int(binary.BigEndian.Uint16([]byte(field))), nil
+	}
+	return 0, badField([]byte(field))
+}
+
+// eachRecord calls fn with the fields and values of every hash that holds partitions' records, some at a time, and leaves the
+// shard to others in between.
+func (s *Shard) eachRecord(ctx context.Context, fn func(key string, kind fieldKind, words []string) error) error {
+	slices, err := s.sliceKeys(ctx)
+	if err != nil {
+		return err
+	}
+	kinds := map[string]fieldKind{accountsKey: ofHandle, detailsKey: ofHandle, reservationsKey: ofID, deliveredKey: ofChannel}
+	for _, key := range slices {
+		kinds[key] = ofID
+	}
+	for key, kind := range kinds {
+		var cursor uint64
+		for {
+			began := time.Now()
+			words, next, err := s.client.HScan(ctx, key, cursor, "", scanCount).Result()
+			if err != nil {
+				return fmt.Errorf("%s: %w", key, err)
+			}
+			restAsLong(ctx, time.Since(began))
+			if err := fn(key, kind, words); err != nil {
+				return err
+			}
+			if cursor = next; cursor == 0 {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// DumpPart reads one partition into a Book in memory, as Dump does; one that is frozen as it stands. While trains of it run, it
+// shows no moment that ever was.
+func (s *Shard) DumpPart(ctx context.Context, partition, partitions int) (*journal.Book, error) {
+	d := dumper{Shard: s, partitions: partitions, books: map[int]*journal.Book{}, only: func(kind fieldKind, field string) bool {
+		p, err := kind.partition(field, partitions)
+		return err != nil || p == partition // what is no field is told where it is read
+	}}
+	b := d.book(partition)
+	record, err := s.client.HMGet(ctx, partsKey, partitionField(partition), asideField(partition)).Result()
+	if err != nil {
+		return nil, s.fault("dump", err)
+	}
+	if err := d.all(ctx); err != nil {
+		return nil, s.fault("dump", err)
+	}
+	for i, word := range record {
+		text, there := word.(string)
+		switch {
+		case !there || (i == 1 && text[0] != asideFrozen):
+		default:
+			return b, s.fault("dump", b.ParsePart([]byte(text[i:])))
+		}
+	}
+	return b, nil
+}
