@@ -66,7 +66,7 @@ func TestAPartitionMovesBesideOthers(t *testing.T) {
 	must(t, err)
 	again, err := from.Freeze(ctx, 0, 1, 4)
 	must(t, err)
-	if want := (Part{1, 4, 101, 7}); part != want || again != want {
+	if want := (Part{Partition: 1, Epoch: 4, Seq: 101, TimeMS: 7}); part != want || again != want {
 		t.Errorf("frozen at %+v, then %+v", part, again)
 	}
 	if a, b := look(t, from, 1, 4), look(t, from, 0, 4); a != journal.Moving || b != journal.AccountNotFound {
