@@ -17,6 +17,7 @@ type KafkaConfig struct {
 	Dir   string    // holds its settings and data; made when it does not exist, kept over restarts
 	Port  int       // 0 = the one it had in this directory before, else any that is free
 	Extra []string  // more lines of server.properties, which win: "message.max.bytes=2097152"
+	Known string    // host:port under which its clients reach it, when that is another's, such as a proxy's; "" = its own
 	LogTo io.Writer // gets its log (warnings), one Write per line; nil = nowhere
 }
 
@@ -34,7 +35,7 @@ func StartKafka(ctx context.Context, c KafkaConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	node := &kafkaNode{name: "kafka", id: 1, dir: c.Dir, extra: c.Extra, logTo: c.LogTo}
+	node := &kafkaNode{name: "kafka", id: 1, dir: c.Dir, extra: c.Extra, known: c.Known, logTo: c.LogTo}
 	if err := node.open(); err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
 	}
@@ -103,7 +104,7 @@ func (t kafkaTools) start(ctx context.Context, node *kafkaNode, quorum []*kafkaN
 		args:  args,
 		addr:  addr,
 		ports: []string{addr, loopback(node.controllerPort)},
-		ready: func(ctx context.Context, _ int) error { return kafkaServes(ctx, addr, node.cluster, 1) },
+		ready: func(ctx context.Context, _ int) error { return kafkaServes(ctx, addr, node.advertised(), node.cluster, 1) },
 		poll:  50 * time.Millisecond, upLimit: 2 * time.Minute, stopLimit: 10 * time.Second,
 	})
 }
@@ -116,7 +117,7 @@ func awaitMembers(ctx context.Context, servers []*Server) error {
 	defer tick.Stop()
 	for _, s := range servers {
 		for {
-			err := kafkaServes(ctx, s.Addr, "", len(servers))
+			err := kafkaServes(ctx, s.Addr, s.Addr, "", len(servers))
 			if err == nil {
 				break
 			}
@@ -134,8 +135,8 @@ func awaitMembers(ctx context.Context, servers []*Server) error {
 
 // kafkaServes asks ApiVersions and metadata; the answer must come from our cluster (when
 // named: another broker may have taken the port first) and name that many brokers, this one
-// among them.
-func kafkaServes(ctx context.Context, addr, cluster string, brokers int) error {
+// among them by the address that it is known by.
+func kafkaServes(ctx context.Context, addr, known, cluster string, brokers int) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	probe, err := dial(ctx, addr) // a client's own failure to connect costs it a back-off
@@ -168,7 +169,7 @@ func kafkaServes(ctx context.Context, addr, cluster string, brokers int) error {
 	}
 	here := false
 	for _, b := range metadata.Brokers {
-		here = here || net.JoinHostPort(b.Host, fmt.Sprint(b.Port)) == addr
+		here = here || net.JoinHostPort(b.Host, fmt.Sprint(b.Port)) == known
 	}
 	if !here || len(metadata.Brokers) < brokers {
 		return fmt.Errorf("metadata: names %d brokers of %d, itself: %t", len(metadata.Brokers), brokers, here)

@@ -107,6 +107,7 @@ type kafkaNode struct {
 	id    int
 	dir   string
 	extra []string
+	known string // address that it tells its clients; "" = its own
 	logTo io.Writer
 
 	cluster                    string // id
@@ -170,19 +171,27 @@ func (n *kafkaNode) write(quorum []*kafkaNode) error {
 	return nil
 }
 
+func (n *kafkaNode) advertised() string {
+	if n.known != "" {
+		return n.known
+	}
+	return loopback(n.brokerPort)
+}
+
 func (n *kafkaNode) properties(quorum []*kafkaNode) []string {
 	var controllers []string
 	for _, q := range quorum {
 		controllers = append(controllers, loopback(q.controllerPort))
 	}
-	listeners := "PLAINTEXT://" + loopback(n.brokerPort) + ",CONTROLLER://" + loopback(n.controllerPort)
+	controller := ",CONTROLLER://" + loopback(n.controllerPort)
+	listeners := "PLAINTEXT://" + loopback(n.brokerPort) + controller
 	replicas, inSync := len(quorum), min(2, (len(quorum)+1)/2)
 	lines := []string{
 		"process.roles=broker,controller",
 		fmt.Sprintf("node.id=%d", n.id),
 		"controller.quorum.bootstrap.servers=" + strings.Join(controllers, ","),
 		"listeners=" + listeners,
-		"advertised.listeners=" + listeners,
+		"advertised.listeners=PLAINTEXT://" + n.advertised() + controller,
 		"controller.listener.names=CONTROLLER",
 		"inter.broker.listener.name=PLAINTEXT",
 		"listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",

@@ -24,6 +24,7 @@ type cluster struct {
 	config string // walletd.yaml
 
 	zookeeper, kafka []*local.Server     // one each, or three
+	reached          map[string]string   // the way to a server by its address, where it is not the straight one
 	shards           []*local.Server     // s1, s2
 	proxies          []*faultproxy.Proxy // before the shards, where asked for
 
@@ -47,6 +48,8 @@ type clusterOptions struct {
 	ownServers bool // ZooKeeper and Kafka of its own: the test kills them
 	quorum     bool // three of each, of its own
 	proxies    bool // fault proxies between all processes and the shards
+
+	servers func(c *cluster) // where it is set, finds or starts servers, and says where they are reached
 }
 
 var clusters atomic.Int64
@@ -59,11 +62,12 @@ func startCluster(t testing.TB, o clusterOptions) *cluster {
 	name := fmt.Sprintf("system%d", clusters.Add(1))
 	topic := "wallet.journal." + name
 	yaml := fmt.Sprintf("cluster: %s\npartitions: %d\ntopic: %s\nreplicas: %d\ndev: true\nzookeeper: [%s]\nkafka: [%s]\nshards:\n",
-		name, clusterPartitions, topic, len(c.kafka), strings.Join(addrsOf(c.zookeeper), ", "), strings.Join(addrsOf(c.kafka), ", "))
+		name, clusterPartitions, topic, len(c.kafka), strings.Join(c.addrs(c.zookeeper), ", "), strings.Join(c.addrs(c.kafka), ", "))
 	for i := range 2 {
-		s := local.Redis(t)
-		c.shards = append(c.shards, s)
-		addr := s.Addr
+		if len(c.shards) == i {
+			c.shards = append(c.shards, local.Redis(t))
+		}
+		addr := c.addrs(c.shards[i:])[0]
 		if o.proxies {
 			p := faultproxy.ForTest(t, addr)
 			c.proxies, addr = append(c.proxies, p), p.Addr()
@@ -111,6 +115,8 @@ func startCluster(t testing.TB, o clusterOptions) *cluster {
 func (c *cluster) startServers(t testing.TB, o clusterOptions) {
 	t.Helper()
 	switch {
+	case o.servers != nil:
+		o.servers(c)
 	case o.quorum:
 		var err error
 		if c.zookeeper, err = local.StartZooKeeperQuorum(t.Context(), t.TempDir(), 3); err != nil {
@@ -132,6 +138,17 @@ func killAll(servers []*local.Server) {
 	for _, s := range servers {
 		s.Kill()
 	}
+}
+
+// addrs are the servers' addresses as walletd is to reach them.
+func (c *cluster) addrs(servers []*local.Server) (addrs []string) {
+	for _, addr := range addrsOf(servers) {
+		if way := c.reached[addr]; way != "" {
+			addr = way
+		}
+		addrs = append(addrs, addr)
+	}
+	return addrs
 }
 
 func addrsOf(servers []*local.Server) (addrs []string) {

@@ -64,7 +64,7 @@ func newInprocess(t testing.TB, slots int) *form {
 				t.Fatal(err)
 			}
 			t.Cleanup(server.Kill)
-			s.redis[i] = &redisFaults{name: numbered("redis", i), dir: dir, server: server}
+			s.redis[i] = &redisFaults{name: numbered("redis", i), hand: ownRedis{server, dir}}
 		}
 		all = append(all, s)
 	}
@@ -85,7 +85,7 @@ func startInprocess(t testing.TB, s *slot, dir string) *inprocess {
 		r.t, r.set = t, map[string]bool{"maxmemory": true, "maxmemory-policy": true}
 		r.whole()
 		mustDo(t, "empty "+r.name, r.ask("FLUSHALL"), r.ask("SCRIPT FLUSH"), r.ask("CONFIG RESETSTAT"))
-		f.toGateways[i], f.toKeepers[i] = faultproxy.ForTest(t, r.server.Addr), faultproxy.ForTest(t, r.server.Addr)
+		f.toGateways[i], f.toKeepers[i] = faultproxy.ForTest(t, r.hand.addr()), faultproxy.ForTest(t, r.hand.addr())
 		shards = append(shards, shardrouter.Shard{ID: shardID(i), Primary: f.toGateways[i].Addr()})
 	}
 	initial, err := shardrouter.NewMap(labPartitions, shards...)

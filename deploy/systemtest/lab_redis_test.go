@@ -18,12 +18,39 @@ import (
 	"walletd/deploy/local"
 )
 
+// redisHand holds one Redis process by whatever means its form has.
+type redisHand interface {
+	addr() string
+	dir() string
+	kill()
+	up() error // starts it, or waits until somebody has
+	pause() error
+	resume() error
+}
+
+// ownRedis is a Redis that this process has started.
+type ownRedis struct {
+	*local.Server
+	home string
+}
+
+func (o ownRedis) addr() string  { return o.Addr }
+func (o ownRedis) dir() string   { return o.home }
+func (o ownRedis) kill()         { o.Kill() }
+func (o ownRedis) pause() error  { return o.Pause() }
+func (o ownRedis) resume() error { return o.Resume() }
+
+func (o ownRedis) up() error {
+	ctx, cancel := context.WithTimeout(context.Background(), upLimit)
+	defer cancel()
+	return o.Restart(ctx)
+}
+
 // redisFaults are what can happen to a shard's Redis. It knows how to make it whole again.
 type redisFaults struct {
-	t      testing.TB
-	name   string
-	dir    string
-	server *local.Server
+	t    testing.TB
+	name string
+	hand redisHand
 
 	mu     sync.Mutex
 	frozen bool
@@ -36,7 +63,7 @@ var proper = map[string]string{"maxmemory": "0", "maxmemory-policy": "noeviction
 
 // ask sends one inline command to the Redis and reads the first line of its answer.
 func (r *redisFaults) ask(command string) error {
-	conn, err := net.DialTimeout("tcp", r.server.Addr, 2*time.Second)
+	conn, err := net.DialTimeout("tcp", r.hand.addr(), 2*time.Second)
 	if err != nil {
 		return err
 	}
@@ -62,17 +89,15 @@ func (r *redisFaults) tell(command string) {
 }
 
 func (r *redisFaults) restart() {
-	ctx, cancel := context.WithTimeout(context.Background(), upLimit)
-	defer cancel()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	mustDo(r.t, "restart "+r.name, r.server.Restart(ctx))
+	mustDo(r.t, "restart "+r.name, r.hand.up())
 	r.frozen, r.down, r.set = false, false, map[string]bool{}
 }
 
 func (r *redisFaults) kill() (heal func()) {
 	r.mu.Lock()
-	r.server.Kill()
+	r.hand.kill()
 	r.down = true
 	r.mu.Unlock()
 	return r.up
@@ -97,7 +122,7 @@ func (r *redisFaults) empty() (heal func()) {
 // old lets it save what it has, and come back with that later.
 func (r *redisFaults) old() (heal func()) {
 	r.tell("SAVE")
-	dump := filepath.Join(r.dir, "dump.rdb")
+	dump := filepath.Join(r.hand.dir(), "dump.rdb")
 	saved, err := os.ReadFile(dump)
 	_ = os.Remove(dump)
 	return func() {
@@ -112,7 +137,7 @@ func (r *redisFaults) old() (heal func()) {
 
 func (r *redisFaults) freeze() (heal func()) {
 	r.mu.Lock()
-	r.frozen = r.server.Pause() == nil
+	r.frozen = r.hand.pause() == nil
 	r.mu.Unlock()
 	return r.thaw
 }
@@ -121,7 +146,7 @@ func (r *redisFaults) thaw() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.frozen {
-		_ = r.server.Resume() // it may be gone
+		_ = r.hand.resume() // it may be gone
 	}
 	r.frozen = false
 }

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,6 +47,7 @@ func runSchedule(t testing.TB, f *form, s schedule, slot int, keep string) (o ou
 	begin := time.Now()
 	o = outcomeOf{schedule: s, data: keep}
 	o.failure = trial.Run(t, func(t testing.TB) {
+		t = &inDir{TB: t, dir: keep}
 		stand := f.start(t, slot, keep)
 		t.Cleanup(stand.whole) // what is frozen cannot be stopped
 		options := f.load
@@ -91,6 +95,24 @@ func inflict(t testing.TB, stand stand, s *schedule) {
 // sortedFaults are a stand's faults, in an order of their own.
 func sortedFaults(m map[fault]func() func()) []fault {
 	return slices.SortedFunc(maps.Keys(m), func(a, b fault) int { return strings.Compare(a.target+a.kind, b.target+b.kind) })
+}
+
+// inDir is a testing.TB whose temporary directories stay: they are a run's data.
+type inDir struct {
+	testing.TB
+	dir string
+	mu  sync.Mutex
+	n   int
+}
+
+// TempDir implements testing.TB.
+func (d *inDir) TempDir() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.n++
+	dir := filepath.Join(d.dir, fmt.Sprint(d.n))
+	mustDo(d.TB, "data directory", os.MkdirAll(dir, 0o755))
+	return dir
 }
 
 // mustDo fails the trial for what its own hands could not do.

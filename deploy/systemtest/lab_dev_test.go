@@ -1,0 +1,187 @@
+package systemtest
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"walletd/deploy/faultproxy"
+)
+
+// The form of `walletd dev`: one process with real redis-server children, killed and frozen by pid.
+
+// devStand is a `walletd dev` in the laboratory.
+type devStand struct {
+	*dev
+	around *wallet // through the doors' proxies
+	redis  [labShards]*redisFaults
+	doors  [labGateways]*faultproxy.Proxy
+
+	mu    sync.Mutex
+	still bool // walletd is frozen
+}
+
+func newDevForm() *form {
+	return &form{
+		timing: timing{length: 4 * time.Second, lasts: 2 * time.Second, faultsMax: 5},
+		load:   loadOptions{sessions: 4, workers: 12, perSecond: 700, perPartition: 2, loners: 2, readers: 1, burst: 100},
+		can:    func() []fault { return sortedFaults(new(devStand).faults()) },
+		start:  func(t testing.TB, _ int, _ string) stand { return newDevStand(t) },
+		slots:  2,
+	}
+}
+
+func newDevStand(t testing.TB) *devStand {
+	t.Helper()
+	s := &devStand{dev: startDev(t, labPartitions, "--shards", strconv.Itoa(labShards))}
+	around := *s.dev.wallet
+	s.around, around.gateways = &around, nil
+	for i := range s.doors {
+		s.doors[i] = faultproxy.ForTest(t, s.dev.wallet.gateways[0])
+		around.gateways = append(around.gateways, s.doors[i].Addr())
+	}
+	for i := range s.redis {
+		s.redis[i] = &redisFaults{t: t, name: numbered("redis", i), hand: &childRedis{s: s, i: i}, set: map[string]bool{}}
+	}
+	return s
+}
+
+func (s *devStand) of() *wallet { return s.around }
+
+func (s *devStand) faults() map[fault]func() func() {
+	all := map[fault]func() func(){
+		{kindKill, "walletd"}: s.killed, {kindFreeze, "walletd"}: s.frozen, {kindKill, "walletd and redis"}: s.powerCut,
+	}
+	for i := range labShards {
+		maps.Copy(all, s.redis[i].all(numbered("redis", i)))
+		delete(all, fault{kindEmpty, numbered("redis", i)}) // walletd restarts it by itself: kill -9 is that
+	}
+	for i := range labGateways {
+		maps.Copy(all, wireFaults(s.doors[i], numbered("client↔gateway", i), nil))
+	}
+	return all
+}
+
+func (s *devStand) killed() (heal func()) {
+	s.proc.kill()
+	return s.again
+}
+
+func (s *devStand) powerCut() (heal func()) {
+	for _, r := range s.redis {
+		r.hand.kill()
+	}
+	return s.killed()
+}
+
+// again starts walletd when it does not run.
+func (s *devStand) again() {
+	if !s.proc.alive() {
+		noneLeft(s.t, s.data)
+		s.start()
+	}
+}
+
+func (s *devStand) frozen() (heal func()) {
+	if s.proc.alive() {
+		s.mu.Lock()
+		s.still = true
+		s.mu.Unlock()
+		s.proc.signal(syscall.SIGSTOP)
+	}
+	return s.thawed
+}
+
+func (s *devStand) thawed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.still {
+		s.proc.signal(syscall.SIGCONT)
+	}
+	s.still = false
+}
+
+func (s *devStand) whole() {
+	s.thawed()
+	for _, r := range s.redis {
+		r.thaw()
+	}
+	for _, d := range s.doors {
+		d.Heal()
+	}
+	s.again()
+	for _, r := range s.redis {
+		r.whole()
+	}
+}
+
+// childRedis is a shard of a `walletd dev`, which starts it again when it has ended.
+type childRedis struct {
+	s   *devStand
+	i   int
+	pid int // when it was last in our hands
+}
+
+func (c *childRedis) addr() string { return c.s.ready.Redis[c.i].Addr }
+func (c *childRedis) dir() string {
+	return filepath.Join(c.s.data, "redis", c.s.ready.Redis[c.i].Shard)
+}
+
+func (c *childRedis) signal(sig syscall.Signal) error {
+	pid, err := redisPID(c.addr())
+	if err != nil {
+		return err
+	}
+	c.pid = pid
+	return syscall.Kill(pid, sig)
+}
+
+func (c *childRedis) kill() {
+	c.pid = 0
+	if err := c.signal(syscall.SIGKILL); err != nil {
+		c.s.t.Logf("%s is not there to be killed: %v", c.addr(), err)
+	}
+}
+
+func (c *childRedis) up() error {
+	return poll(upLimit, func() error {
+		if !c.s.proc.alive() {
+			return nil // it starts with walletd
+		}
+		pid, err := redisPID(c.addr())
+		if err == nil && pid == c.pid {
+			err = fmt.Errorf("pid %d still answers", pid)
+		}
+		return err
+	})
+}
+
+func (c *childRedis) pause() error { return c.signal(syscall.SIGSTOP) }
+
+func (c *childRedis) resume() error {
+	if c.pid == 0 || !c.isOurs() {
+		return nil
+	}
+	return syscall.Kill(c.pid, syscall.SIGCONT)
+}
+
+// isOurs guards against a pid that another process has meanwhile.
+func (c *childRedis) isOurs() bool {
+	for _, line := range leftovers(c.s.data) {
+		if pid, _, _ := cutPID(line); pid == c.pid {
+			return true
+		}
+	}
+	return false
+}
+
+// cutPID reads a line of leftovers.
+func cutPID(line string) (pid int, rest string, ok bool) {
+	n, err := fmt.Sscanf(line, "%d:", &pid)
+	return pid, line, n == 1 && err == nil
+}
