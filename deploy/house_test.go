@@ -44,6 +44,8 @@ var arrows = map[string][]string{
 	"walletd/deploy/systemtest":   {"walletd/..."},
 	"walletd/deploy/trial":        {"walletd/journal/planted"},
 
+	"walletd/deploy/systemtest/models": {}, // spin models and their test
+
 	"walletd/projector/internal/history": {"walletd/journal"}, // journals for tests
 }
 

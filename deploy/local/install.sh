@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Installs the real servers that walletd's tests, `walletd dev` and `make cluster` run on, as
-# far as they are missing, and says each thing that it does in one line.
+# Installs the real servers that walletd's tests, `walletd dev` and `make cluster` run on, and
+# what explores the models (spin, gcc), as far as they are missing, and says each thing that it
+# does in one line.
 #
-#   install.sh all              redis, zookeeper and kafka
+#   install.sh all              redis, zookeeper, kafka, spin and gcc
 #   install.sh redis kafka      only these
 #
-# Redis, ZooKeeper, Java and Maven are Debian packages; Kafka's jars come by Maven from
+# Redis, ZooKeeper, Java, Maven, Spin and GCC are Debian packages; Kafka's jars come by Maven from
 # kafka/pom.xml into ${XDG_CACHE_HOME:-~/.cache}/walletd/kafka-<version>. What is there is not
 # touched, and then nothing is said. Debian's redis-server may start a service of its own on
 # port 6379: walletd leaves it alone and uses other ports.
@@ -81,15 +82,24 @@ need_kafka() {
     fail "cannot put kafka's jars into $kafka_jars: remove what is there and run again"
 }
 
-[ $# -gt 0 ] || fail "usage: install.sh all | redis | zookeeper | kafka …"
+need_gcc() {
+  has gcc || apt gcc gcc
+  [ -f /usr/include/stdio.h ] || apt "gcc's C library headers" libc6-dev
+}
+
+need_spin() { has spin || apt spin spin; }
+
+[ $# -gt 0 ] || fail "usage: install.sh all | redis | zookeeper | kafka | spin | gcc …"
 for server in "$@"; do
   case $server in
   all)
     need_redis
     need_zookeeper
     need_kafka
+    need_spin
+    need_gcc
     ;;
-  redis | zookeeper | kafka) "need_$server" ;;
-  *) fail "unknown server '$server': all, redis, zookeeper or kafka" ;;
+  redis | zookeeper | kafka | spin | gcc) "need_$server" ;;
+  *) fail "unknown server '$server': all, redis, zookeeper, kafka, spin or gcc" ;;
   esac
 done

@@ -86,6 +86,23 @@ func TestInstallGetsWhatIsMissing(t *testing.T) {
 	}
 }
 
+func TestInstallGetsWhatTheModelsNeed(t *testing.T) {
+	m := newMachine(t).has("apt-get", "").has("sudo", `exec "$@"`).has("java", "").has("redis-server", "").has("mvn", fakeJar)
+	said, called, ok := m.install("all")
+	if !ok {
+		t.Fatalf("it failed: %s", said)
+	}
+	for _, name := range []string{"spin", "gcc"} {
+		if !strings.Contains(called, " install --no-install-recommends "+name+"\n") || !strings.Contains(said, "installing "+name) {
+			t.Errorf("%s: it called %q and said %q", name, called, said)
+		}
+	}
+	m.has("spin", "").has("gcc", "")
+	if said, again, ok := m.install("spin", "gcc"); !ok || said != "" || again != called {
+		t.Errorf("with both there: success %t; it said %q", ok, said)
+	}
+}
+
 func TestInstallPutsKafkaIntoTheCacheOnce(t *testing.T) {
 	m := newMachine(t).has("java", "").has("mvn", fakeJar)
 	if said, called, ok := m.install("kafka"); !ok || !strings.Contains(called, "dependency:copy-dependencies") {
