@@ -28,7 +28,7 @@ func (ln *lane) answered(r *luascripts.Reply) {
 		s := &ln.train.sections[done]
 		done++
 		if r.Section().Status != journal.OK {
-			ln.refused(s)
+			ln.refused(s, r.Section().Status)
 			continue
 		}
 		s.part.refused.Store(0)
@@ -112,17 +112,20 @@ func undecided(s journal.Status) bool {
 // partAgain is the pause before a partition that was refused is tried again under the same epoch.
 const partAgain = 20 * time.Millisecond
 
-// refused takes rows that the shard did not look at, because it does not serve their partition in the epoch that the map
-// showed. They wait for another epoch, within bounds.
-func (ln *lane) refused(s *section) {
+// refused takes rows that the shard did not look at, because it does not serve their partition in the epoch that the map showed,
+// or says that it moves. They wait for another epoch, within bounds.
+func (ln *lane) refused(s *section, why journal.Status) {
 	p, now := s.part, time.Now()
 	ln.counts.refused.Add(1)
 	if !p.refused.CompareAndSwap(0, now.UnixNano()) && now.Sub(time.Unix(0, p.refused.Load())) >= ln.l.cfg.RetryFor {
 		home := p.lock()
 		rest := home.flush(p)
 		home.mu.Unlock()
-		ln.l.answer(&s.batch, journal.ShardUnavailable)
-		ln.l.answer(rest, journal.ShardUnavailable)
+		if why != journal.Moving {
+			why = journal.ShardUnavailable
+		}
+		ln.l.answer(&s.batch, why)
+		ln.l.answer(rest, why)
 		return
 	}
 	home := p.lock()

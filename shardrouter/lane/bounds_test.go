@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -164,5 +165,47 @@ func TestDrain(t *testing.T) {
 	}
 	if o := s.wait(t, 1)[1+2]; o.Status != journal.Confirmed {
 		t.Errorf("%v", o.Status)
+	}
+}
+
+// TestPartitionIsFrozen: its rows are refused as retryable when that takes long, and the others' go on; what came meanwhile
+// follows it to its next shard.
+func TestPartitionIsFrozen(t *testing.T) {
+	w := newWorld(t, 2, nil, func(c *Config) { c.RetryFor = 2 * time.Second })
+	w.durable()
+	bank := w.open(0, "bank", journal.Issuance)
+	shop := w.open(0, "shop", 0)
+	frozen, err := w.shards[0].Freeze(t.Context(), 1, 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSink()
+	waits := w.send(s, 0, transfer(bank, shop, "k", 5))
+	w.open(2, "other", 0) // of the same shard
+	book, err := w.shards[0].DumpPart(t.Context(), 0, partitions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := w.shards[1].Join(t.Context(), 1, 0, partitions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	book.Epoch = 7
+	if err := errors.Join(l.Write(t.Context(), book, false), l.Serve(t.Context(), book)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.static.Publish(t.Context(), func(m *shardrouter.Map) (*shardrouter.Map, error) {
+		return m.WithPartitions("s2", 7, 0), nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if o := s.wait(t, 1)[waits]; o.Status != journal.Confirmed || o.Position.Epoch != 7 || o.Position.Seq != frozen.Seq+1 {
+		t.Errorf("%v at %v", o.Status, o.Position)
+	}
+	if _, err := w.shards[0].Freeze(t.Context(), 1, 2, 1); err != nil {
+		t.Fatal(err)
+	}
+	if o := w.ask(2, journal.Row{Op: journal.OpOpen, Account: account(2, "late"), Text: []byte(`{}`)}); o.Status != journal.Moving {
+		t.Errorf("refused with %v", o.Status)
 	}
 }

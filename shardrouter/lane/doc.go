@@ -18,6 +18,8 @@
 //     Config.HeldFor, it becomes OutcomeUnknown (for what only looks ShardUnavailable, after HeldFor JournalUnavailable).
 //   - While a partition's keeper says that the journal does not take its events, what would make one is refused with
 //     JournalUnavailable and does not run; reads go on, and so do the keepers' deliveries and expiries.
+//   - Rows of a partition that moves to another shard wait, and follow it; when that takes longer than Config.RetryFor they are
+//     refused with Moving.
 //   - A train runs only in the epoch that the map shows for its shard, and only where that epoch's keeper has admitted it: a
 //     shard that came back with older data, or whose keeper has been replaced, provably runs nothing; its rows wait for
 //     the next epoch, within bounds. A reply that begins before what was durable when the train left is not believed.

@@ -62,8 +62,11 @@ func (b *bulk) keep(p []byte) []byte {
 
 // held is one partition's outcomes on their way out: they leave when the journal is durable up to what they need, in the
 // epoch in which they were made (output-commit rule, design section 4). Outcomes of an epoch that is over are never
-// answered as they are: whether their events came into the journal is for the next owner to say.
+// answered as they are: whether their events came into the journal is for the next owner to say. But marks of the epoch just
+// before are true for ever, and may come late: after a move its last ones cross with the map that shows the new owner.
 type held struct {
+	grace time.Duration // how long outcomes of the epoch before wait for its last marks
+
 	releasing sync.Mutex // while outcomes are settled: one at a time, so they leave in order
 
 	mu    sync.Mutex
@@ -71,6 +74,10 @@ type held struct {
 	seq   uint64 // durable in that epoch; 0 before its first mark
 	away  bool   // the journal does not take the partition's events, as its keeper says in that epoch
 	bulks []*bulk
+
+	before uint32 // the epoch before, 0 when it is forgotten
+	was    uint64 // durable in it
+	until  time.Time
 }
 
 // watermark is the newest epoch seen and what is durable in it.
@@ -125,7 +132,10 @@ func (h *held) mark(epoch uint32, seq uint64, away bool) {
 	}
 	switch {
 	case epoch > h.epoch:
+		h.before, h.was, h.until = h.epoch, h.seq, time.Now().Add(h.grace)
 		h.epoch, h.seq = epoch, seq
+	case epoch == h.before && seq > h.was:
+		h.was = seq
 	case epoch == h.epoch && seq > h.seq:
 		h.seq = seq
 	default:
@@ -139,10 +149,21 @@ func (h *held) mark(epoch uint32, seq uint64, away bool) {
 	}
 }
 
+// durable is what is durable in an epoch, and whether no mark of it is waited for any more. Guarded by mu.
+func (h *held) durable(epoch uint32) (seq uint64, over bool) {
+	switch {
+	case epoch >= h.epoch:
+		return h.seq, false
+	case epoch == h.before && time.Now().Before(h.until):
+		return h.was, false
+	}
+	return 0, true
+}
+
 // giveUp ends the waiting of everything held since before then.
 func (h *held) giveUp(then time.Time) {
 	h.mu.Lock()
-	late := false
+	late := len(h.bulks) > 0 && h.bulks[0].epoch < h.epoch // its last marks have not come
 	for _, b := range h.bulks {
 		if b.at.Before(then) {
 			b.lost, late = true, true
@@ -195,11 +216,12 @@ func (h *held) ripe() (r ripeness, ok bool) {
 		return r, false
 	}
 	b := h.bulks[0]
-	r = ripeness{bulk: b, from: b.next, to: b.next, lost: b.lost || b.epoch < h.epoch, why: journal.ShardUnavailable}
+	durable, over := h.durable(b.epoch)
+	r = ripeness{bulk: b, from: b.next, to: b.next, lost: b.lost || over, why: journal.ShardUnavailable}
 	if b.lost {
 		r.why = journal.JournalUnavailable
 	}
-	for r.to < len(b.outs) && (r.lost || (b.epoch == h.epoch && b.waits[r.to].need <= h.seq)) {
+	for r.to < len(b.outs) && (r.lost || (b.epoch <= h.epoch && b.waits[r.to].need <= durable)) {
 		r.to++
 	}
 	if r.to == r.from {

@@ -70,3 +70,37 @@ func TestHeld(t *testing.T) {
 		})
 	}
 }
+
+// TestLastMarksOfTheEpochBefore come after the next epoch is known, as they may when a partition moves; what they do not cover
+// is lost in the end.
+func TestLastMarksOfTheEpochBefore(t *testing.T) {
+	h := held{grace: time.Hour}
+	o := &order{}
+	in := &ledger{open: &open{none: make(chan struct{}, 1)}, max: 1, wake: make(chan struct{}, 1)}
+	hold := func(epoch uint32, need, tag uint64) {
+		b := newBulk(epoch, time.Now(), in)
+		b.add(&rows.Outcome{Tag: tag, Op: journal.OpTransfer, Status: journal.Confirmed}, wait{o, need})
+		in.open.rows.Add(1)
+		h.hold(b)
+	}
+	told := func(what string, want ...uint64) {
+		t.Helper()
+		if !slices.Equal(o.tags, want) {
+			t.Fatalf("%s: told %v, want %v", what, o.tags, want)
+		}
+		o.tags = nil
+	}
+	h.mark(1, 5, false)
+	hold(1, 6, 1)
+	hold(1, 8, 2)
+	h.mark(2, 100, false)
+	told("a later epoch")
+	h.mark(1, 7, false)
+	told("a late mark", 1)
+	hold(2, 101, 3)
+	h.mark(2, 200, false)
+	told("a mark that says nothing of those in front")
+	h.until = time.Time{}
+	h.giveUp(time.Time{})
+	told("the end of the waiting", 1002, 3)
+}

@@ -57,7 +57,7 @@ func New(c Config) (*Lanes, error) {
 	l := &Lanes{cfg: c, open: &open{none: make(chan struct{}, 1)}, lanes: map[string]*lane{}}
 	l.limbo = l.newLane("")
 	for p := range c.Partitions {
-		part := &part{number: p}
+		part := &part{number: p, held: held{grace: lastMarks}}
 		part.lane.Store(l.limbo)
 		l.parts = append(l.parts, part)
 	}
@@ -169,6 +169,9 @@ func (l *Lanes) Mark(marks []luascripts.Mark) {
 		}
 	}
 }
+
+// lastMarks is how long outcomes of an epoch that is over wait for its last marks: longer than a keeper's repetition of them.
+const lastMarks = 300 * time.Millisecond
 
 // heldLook is how often held outcomes are looked at for their age.
 const heldLook = 100 * time.Millisecond

@@ -64,7 +64,7 @@ func (ln *lane) prepare() bool {
 		case !here:
 			s.part.takeBack(&s.batch, time.Time{})
 		case epoch == 0: // nobody has owned it yet
-			ln.refused(s)
+			ln.refused(s, journal.Uninitialised)
 		default:
 			s.epoch, s.known = epoch, s.part.held.durableIn(epoch)
 			t.call.Section(s.part.number, epoch)
