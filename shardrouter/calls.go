@@ -191,11 +191,13 @@ func (c *Conn) remove(ctx context.Context, path string) error {
 }
 
 // write is one step of a transaction: a node to be made, or one whose data is to
-// be replaced if its version is still that.
+// be replaced if its version is still that; or to be removed, or only checked.
 type write struct {
 	path    string
 	data    []byte
 	create  bool
+	remove  bool
+	check   bool
 	version int32
 }
 
@@ -205,9 +207,14 @@ func (c *Conn) transact(ctx context.Context, writes ...write) error {
 	total := 0
 	for _, w := range writes {
 		total += len(w.data)
-		if w.create {
+		switch {
+		case w.create:
 			ops = append(ops, &zk.CreateRequest{Path: w.path, Data: w.data, Acl: c.acl(), Flags: zk.FlagPersistent})
-		} else {
+		case w.remove:
+			ops = append(ops, &zk.DeleteRequest{Path: w.path, Version: w.version})
+		case w.check:
+			ops = append(ops, &zk.CheckVersionRequest{Path: w.path, Version: w.version})
+		default:
 			ops = append(ops, &zk.SetDataRequest{Path: w.path, Data: w.data, Version: w.version})
 		}
 	}

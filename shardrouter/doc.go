@@ -8,7 +8,10 @@
 //	                     |
 //	        /wallet/<cluster>/map        (or a Static value in one process)
 //
-// Two implementations of the three small interfaces:
+// Beside the map stands the intention to move a partition ([Moves]): it binds
+// nobody, and the map alone says who owns what.
+//
+// Two implementations of the four small interfaces:
 //
 //   - [Static]: one process, no server; what must survive a restart goes
 //     through the caller's Persist callback. For development and tests.

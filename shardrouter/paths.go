@@ -1,6 +1,9 @@
 package shardrouter
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
 // Every znode of a cluster (surface.md "ZooKeeper"):
 //
@@ -32,6 +35,7 @@ func (p paths) keeper(shard string) string { return p.keepers() + "/" + shard }
 func (p paths) gateways() string           { return p.root + "/gateways" }
 func (p paths) gateway(id string) string   { return p.gateways() + "/" + id }
 func (p paths) moves() string              { return p.root + "/moves" }
+func (p paths) move(partition int) string  { return p.moves() + "/" + strconv.Itoa(partition) }
 
 // dirs are the nodes without data that Init makes.
 func (p paths) dirs() []string {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 )
 
@@ -30,12 +32,15 @@ type Static struct {
 
 	mu    sync.Mutex // one change at a time
 	epoch uint32     // guarded by mu; the highest ever given
+	moves map[int]Move
+	moved chan struct{} // closed and renewed when moves change
 }
 
 // staticState is what Persist gets, as JSON.
 type staticState struct {
 	Epoch uint32          `json:"epoch"`
 	Map   json.RawMessage `json:"map"`
+	Moves []Move          `json:"moves,omitempty"` // in order of partitions
 }
 
 // NewStatic returns the router of a cluster in one process.
@@ -48,12 +53,12 @@ func NewStatic(cfg StaticConfig) (*Static, error) {
 	if err := cfg.Initial.Validate(); err != nil {
 		return nil, fmt.Errorf("static map: %w", err)
 	}
-	s := &Static{persist: cfg.Persist}
+	s := &Static{persist: cfg.Persist, moves: map[int]Move{}, moved: make(chan struct{})}
 	if s.persist == nil {
 		s.persist = func([]byte) error { return nil }
 	}
 	if len(cfg.Saved) == 0 {
-		if err := s.save(0, cfg.Initial); err != nil {
+		if err := s.save(0, cfg.Initial, nil); err != nil {
 			return nil, fmt.Errorf("static map: %w", err)
 		}
 		return s, nil
@@ -111,7 +116,7 @@ func (s *Static) NextEpoch(ctx context.Context, shard string, partitions []int) 
 	if err != nil {
 		return 0, fmt.Errorf("next epoch of shard %s: %w", shard, err)
 	}
-	if err := s.save(epoch, s.Current()); err != nil {
+	if err := s.save(epoch, s.Current(), s.moves); err != nil {
 		return 0, fmt.Errorf("next epoch of shard %s: %w", shard, err)
 	}
 	return epoch, nil
@@ -141,16 +146,20 @@ func (s *Static) change(change func(*Map) (*Map, error)) error {
 	if err != nil || next == nil {
 		return err
 	}
-	return s.save(s.epoch, next)
+	return s.save(s.epoch, next, s.moves)
 }
 
 // save makes a state durable and then current.
-func (s *Static) save(epoch uint32, m *Map) error {
+func (s *Static) save(epoch uint32, m *Map, moves map[int]Move) error {
 	data, err := m.Encode()
 	if err != nil {
 		return err
 	}
-	state, err := json.Marshal(staticState{Epoch: epoch, Map: data})
+	saved := staticState{Epoch: epoch, Map: data}
+	for _, p := range slices.Sorted(maps.Keys(moves)) {
+		saved.Moves = append(saved.Moves, moves[p])
+	}
+	state, err := json.Marshal(saved)
 	if err != nil {
 		return fmt.Errorf("encode state: %w", err)
 	}
@@ -159,6 +168,11 @@ func (s *Static) save(epoch uint32, m *Map) error {
 	}
 	s.epoch = epoch
 	s.advance(m)
+	if moves != nil && !maps.Equal(moves, s.moves) {
+		s.moves = moves
+		close(s.moved)
+		s.moved = make(chan struct{})
+	}
 	return nil
 }
 
@@ -177,6 +191,15 @@ func (s *Static) load(saved []byte) error {
 	}
 	if err := sameForm("state", saved, again); err != nil {
 		return err
+	}
+	for i, move := range state.Moves {
+		if err := move.Validate(); err != nil {
+			return err
+		}
+		if move.Partition >= len(m.Partitions) || (i > 0 && move.Partition <= state.Moves[i-1].Partition) {
+			return fmt.Errorf("%w: moves out of order, or of a partition that does not exist", ErrInvalid)
+		}
+		s.moves[move.Partition] = move
 	}
 	s.epoch = state.Epoch
 	s.advance(m)

@@ -96,17 +96,31 @@ func (z *ZooKeeper) Publish(ctx context.Context, change func(*Map) (*Map, error)
 }
 
 func (z *ZooKeeper) publish(ctx context.Context, change func(*Map) (*Map, error)) error {
-	old, version, err := z.readMap(ctx)
-	if err != nil {
-		return err
-	}
-	next, err := successor(old, change)
+	next, writes, err := z.successorWrites(ctx, change)
 	if err != nil || next == nil {
 		return err
 	}
+	if err := z.conn.transact(ctx, writes...); err != nil {
+		return err
+	}
+	z.advance(next) // our own process need not wait for its watch
+	return nil
+}
+
+// successorWrites is the map that change makes of the present one, nil when there
+// is nothing to do, and the steps of the transaction that publishes it.
+func (z *ZooKeeper) successorWrites(ctx context.Context, change func(*Map) (*Map, error)) (*Map, []write, error) {
+	old, version, err := z.readMap(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	next, err := successor(old, change)
+	if err != nil || next == nil {
+		return nil, nil, err
+	}
 	data, err := next.Encode()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	writes := []write{{path: z.paths.clusterMap(), data: data, version: version}}
 	for id, s := range next.Shards {
@@ -115,20 +129,16 @@ func (z *ZooKeeper) publish(ctx context.Context, change func(*Map) (*Map, error)
 		}
 		rec, err := z.readRecord(ctx, id)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		s.Epoch = max(s.Epoch, rec.shard.Epoch) // what has been given stays given
 		w, err := rec.write(s)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		writes = append(writes, w)
 	}
-	if err := z.conn.transact(ctx, writes...); err != nil {
-		return err
-	}
-	z.advance(next) // our own process need not wait for its watch
-	return nil
+	return next, writes, nil
 }
 
 // contend repeats a compare-and-set while somebody else is faster.
