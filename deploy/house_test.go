@@ -35,6 +35,7 @@ var arrows = map[string][]string{
 	"walletd/gateway/client":      {"walletd/journal", "walletd/gateway/wire"},
 	"walletd/projector":           {"walletd/journal", "walletd/projector/view"},
 	"walletd/projector/view":      {"walletd/journal", "walletd/journal/planted"},
+	"walletd/projector/snapshot":  {"walletd/journal", "walletd/journal/planted", "walletd/projector/view"},
 	"walletd/projector/reconcile": {"walletd/journal", "walletd/projector/view"},
 	"walletd/bench":               {"walletd/journal", "walletd/gateway/wire", "walletd/gateway/client"},
 	"walletd/bench/floor":         {"walletd/journal"},
@@ -56,6 +57,7 @@ var homes = map[string][]string{
 	"github.com/redis/go-redis/v9":  {"walletd/luascripts", "walletd/bench/floor"}, // the latter is no shard: the yardstick
 	"github.com/gorilla/websocket":  {"walletd/gateway", "walletd/gateway/client", "walletd/bench"},
 	"github.com/cockroachdb/pebble": {"walletd/projector/view"},
+	"github.com/minio/minio-go/v7":  {"walletd/projector/snapshot"},
 }
 
 func TestImportsPointOneWay(t *testing.T) {

@@ -1,7 +1,7 @@
 // Package local starts and stops the real servers that walletd stands on (Redis,
-// ZooKeeper, Kafka) on 127.0.0.1: for tests, for `walletd dev` and for `make cluster`.
+// ZooKeeper, Kafka, S3) on 127.0.0.1: for tests, for `walletd dev` and for `make cluster`.
 //
-//	StartRedis / StartZooKeeper / StartKafka ──> *Server ── Stop Kill Pause Resume Restart
+//	StartRedis / StartZooKeeper / StartKafka / StartS3 ──> *Server ── Stop Kill Pause Resume Restart
 //	                 │                              │
 //	                 └ answers its protocol         └ Exited: closed when the process is gone
 //

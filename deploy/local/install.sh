@@ -3,11 +3,12 @@
 # what explores the models (spin, gcc), as far as they are missing, and says each thing that it
 # does in one line.
 #
-#   install.sh all              redis, zookeeper, kafka, spin and gcc
+#   install.sh all              redis, zookeeper, kafka, s3, spin and gcc
 #   install.sh redis kafka      only these
 #
 # Redis, ZooKeeper, Java, Maven, Spin and GCC are Debian packages; Kafka's jars come by Maven from
-# kafka/pom.xml into ${XDG_CACHE_HOME:-~/.cache}/walletd/kafka-<version>. What is there is not
+# kafka/pom.xml into ${XDG_CACHE_HOME:-~/.cache}/walletd/kafka-<version>, and the S3 server
+# (versitygw) is built by Go into walletd/versitygw-<version> beside it. What is there is not
 # touched, and then nothing is said. Debian's redis-server may start a service of its own on
 # port 6379: walletd leaves it alone and uses other ports.
 set -euo pipefail
@@ -17,6 +18,8 @@ here=${BASH_SOURCE[0]%/*}
 pom=$here/kafka/pom.xml
 kafka_version=$(sed -n 's:.*<kafka\.version>\(.*\)</kafka\.version>.*:\1:p' "$pom")
 kafka_jars=${XDG_CACHE_HOME:-$HOME/.cache}/walletd/kafka-$kafka_version
+s3_version=$(sed -n 's/.*s3Version = "\([^"]*\)".*/\1/p' "$here/s3.go")
+s3_dir=${XDG_CACHE_HOME:-$HOME/.cache}/walletd/versitygw-$s3_version
 zookeeper_jar=/usr/share/java/zookeeper.jar
 
 say() { echo "install: $*" >&2; }
@@ -82,6 +85,18 @@ need_kafka() {
     fail "cannot put kafka's jars into $kafka_jars: remove what is there and run again"
 }
 
+need_s3() {
+  [ ! -x "$s3_dir/versitygw" ] || return 0
+  has go || fail "versitygw is missing and there is no go here: install Go by hand"
+  say "building versitygw $s3_version with go into $s3_dir"
+  mkdir -p "${s3_dir%/*}"
+  unfinished=$(mktemp -d "$s3_dir.XXXXXX")
+  trap 'rm -rf "$unfinished"' EXIT
+  run env GOBIN="$unfinished" GOFLAGS= go install "github.com/versity/versitygw/cmd/versitygw@$s3_version"
+  mv -T "$unfinished" "$s3_dir" 2>/dev/null || [ -x "$s3_dir/versitygw" ] ||
+    fail "cannot put versitygw into $s3_dir: remove what is there and run again"
+}
+
 need_gcc() {
   has gcc || apt gcc gcc
   [ -f /usr/include/stdio.h ] || apt "gcc's C library headers" libc6-dev
@@ -89,17 +104,18 @@ need_gcc() {
 
 need_spin() { has spin || apt spin spin; }
 
-[ $# -gt 0 ] || fail "usage: install.sh all | redis | zookeeper | kafka | spin | gcc …"
+[ $# -gt 0 ] || fail "usage: install.sh all | redis | zookeeper | kafka | s3 | spin | gcc …"
 for server in "$@"; do
   case $server in
   all)
     need_redis
     need_zookeeper
     need_kafka
+    need_s3
     need_spin
     need_gcc
     ;;
-  redis | zookeeper | kafka | spin | gcc) "need_$server" ;;
-  *) fail "unknown server '$server': all, redis, zookeeper, kafka, spin or gcc" ;;
+  redis | zookeeper | kafka | s3 | spin | gcc) "need_$server" ;;
+  *) fail "unknown server '$server': all, redis, zookeeper, kafka, s3, spin or gcc" ;;
   esac
 done

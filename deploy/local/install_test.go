@@ -24,15 +24,20 @@ func newMachine(t *testing.T) machine {
 	}
 	m := machine{t: t, bin: t.TempDir(), cache: t.TempDir(), calls: filepath.Join(t.TempDir(), "calls")}
 	for _, tool := range []string{"bash", "sh", "sed", "id", "env", "mktemp", "tail", "rm", "mkdir", "mv", "touch"} {
-		path, err := exec.LookPath(tool)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Symlink(path, filepath.Join(m.bin, tool)); err != nil {
-			t.Fatal(err)
-		}
+		m.link(tool)
 	}
 	return m
+}
+
+func (m machine) link(tool string) {
+	m.t.Helper()
+	path, err := exec.LookPath(tool)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if err := os.Symlink(path, filepath.Join(m.bin, tool)); err != nil {
+		m.t.Fatal(err)
+	}
 }
 
 // has puts a command there that notes how it was called and then does what script says.
@@ -87,7 +92,8 @@ func TestInstallGetsWhatIsMissing(t *testing.T) {
 }
 
 func TestInstallGetsWhatTheModelsNeed(t *testing.T) {
-	m := newMachine(t).has("apt-get", "").has("sudo", `exec "$@"`).has("java", "").has("redis-server", "").has("mvn", fakeJar)
+	m := newMachine(t).has("apt-get", "").has("sudo", `exec "$@"`).has("java", "").has("redis-server", "").has("mvn", fakeJar).has("go", fakeS3)
+	m.link("chmod")
 	said, called, ok := m.install("all")
 	if !ok {
 		t.Fatalf("it failed: %s", said)
@@ -119,6 +125,23 @@ func TestInstallPutsKafkaIntoTheCacheOnce(t *testing.T) {
 	left, err := os.ReadDir(filepath.Join(m.cache, "walletd"))
 	if err != nil || len(left) != 1 {
 		t.Errorf("in the cache: %v, %v", left, err)
+	}
+}
+
+const fakeS3 = `touch "$GOBIN/versitygw" && chmod +x "$GOBIN/versitygw"`
+
+func TestInstallBuildsTheS3ServerOnce(t *testing.T) {
+	m := newMachine(t).has("go", fakeS3)
+	m.link("chmod")
+	if said, called, ok := m.install("s3"); !ok || !strings.Contains(called, "go install github.com/versity/versitygw/cmd/versitygw@"+s3Version+"\n") {
+		t.Fatalf("it said %q and called %q", said, called)
+	}
+	t.Setenv("XDG_CACHE_HOME", m.cache)
+	if path, err := s3Binary(); err != nil {
+		t.Errorf("StartS3 does not find it: %q, %v", path, err)
+	}
+	if said, called, ok := m.install("s3"); !ok || said != "" || strings.Count(called, "go install") != 1 {
+		t.Errorf("the second time it said %q and had called %q", said, called)
 	}
 }
 

@@ -31,6 +31,14 @@ func Kafka(t testing.TB) *Server {
 	return forTest(t, startKafkaIn)
 }
 
+// S3 starts an S3 server for the test (a fraction of a second) and ends it with the test.
+func S3(t testing.TB, access, secret string, buckets ...string) *Server {
+	t.Helper()
+	return forTest(t, func(ctx context.Context, dir string) (*Server, error) {
+		return StartS3(ctx, S3Config{Dir: dir, AccessKey: access, SecretKey: secret, Buckets: buckets})
+	})
+}
+
 func startZooKeeperIn(ctx context.Context, dir string) (*Server, error) {
 	return StartZooKeeper(ctx, ZooKeeperConfig{Dir: dir})
 }

@@ -59,6 +59,7 @@ type sentLeg struct {
 type point struct {
 	seq uint64
 	tally
+	packed [journal.LegSize]byte // for snapshots
 }
 
 // movements are what a fold's open batch adds to its partition's sums and to the ends of its channels.
@@ -80,7 +81,9 @@ func (m *movements) reset(partition, partitions int) {
 }
 
 func (m *movements) send(seq uint64, l *journal.Leg) {
-	m.sent = append(m.sent, sentLeg{way{m.partition, l.Payee.Partition(m.partitions), l.Asset}, point{seq, tallyOf(l)}})
+	sent := sentLeg{way{m.partition, l.Payee.Partition(m.partitions), l.Asset}, point{seq: seq, tally: tallyOf(l)}}
+	journal.AppendLeg(sent.packed[:0], *l)
+	m.sent = append(m.sent, sent)
 }
 
 func (m *movements) receive(row *journal.Row) {
@@ -91,7 +94,7 @@ func (m *movements) receive(row *journal.Row) {
 	}
 }
 
-// legsMax bounds the legs in flight that are remembered one by one, all channels together (32 bytes each).
+// legsMax bounds the legs in flight that are remembered one by one, all channels together (88 bytes each).
 const legsMax = 1 << 18
 
 // channel compares both ends of one way: what was credited must be what was decided up to the seq delivered (P9).

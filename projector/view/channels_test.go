@@ -127,7 +127,7 @@ func TestTooManyLegsInFlight(t *testing.T) {
 	for round := range 3 {
 		m.reset(0, 2)
 		for i := range legsMax {
-			m.sent = append(m.sent, sentLeg{w, point{uint64(round*legsMax + i + 1), tally{1, 5, 7}}})
+			m.sent = append(m.sent, sentLeg{w, point{seq: uint64(round*legsMax + i + 1), tally: tally{1, 5, 7}}})
 		}
 		c.commit(m, uint64((round+1)*legsMax), s)
 		if n := len(c.ways[w].inFlight); n > legsMax || n != c.remembered {

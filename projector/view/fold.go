@@ -149,20 +149,28 @@ func (f *Fold) Commit() error {
 		err = f.state.err
 	}
 	if err == nil {
-		if e := f.view.db.Apply(f.state.batch, noSync); e != nil {
-			err = fmt.Errorf("%w: %w", ErrStore, e)
-		}
+		err = f.publish(at.book.seq)
 	}
 	if err != nil {
 		f.broken = true
 		return fmt.Errorf("commit partition %d: %w", f.book.Partition, err)
 	}
-	f.view.channels.commit(&f.tally, at.book.seq, f.state)
 	f.state.committed()
 	f.at = at
 	f.tally.reset(f.book.Partition, f.book.Partitions)
 	f.events = 0
 	f.view.waits[f.book.Partition].advance(at.book.seq)
+	return nil
+}
+
+// publish makes the batch visible, and the channels with it: a Cut sees both or neither.
+func (f *Fold) publish(seq uint64) error {
+	f.view.cutting.RLock()
+	defer f.view.cutting.RUnlock()
+	if err := f.view.db.Apply(f.state.batch, noSync); err != nil {
+		return fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	f.view.channels.commit(&f.tally, seq, f.state)
 	return nil
 }
 

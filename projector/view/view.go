@@ -60,6 +60,8 @@ type View struct {
 	channels *channels
 	waits    []wait
 
+	cutting sync.RWMutex // held for reading while a commit becomes visible, for writing by Cut
+
 	mu      sync.Mutex
 	folding map[int]bool // guarded by mu
 }
@@ -160,10 +162,12 @@ func (v *View) progress(r reader, partition int) (progress, error) {
 // Genesis is the SHA-256 of the partition's first record, false before there was one: it tells one wallet's journal from
 // another's.
 func (v *View) Genesis(partition int) (journal.Hash, bool, error) {
-	return get(v.db, prefix(nil, keyGenesis, partition), func(b []byte) (h journal.Hash, err error) {
-		if copy(h[:], b) != len(b) {
-			return h, badRecord("genesis", b)
-		}
-		return h, nil
-	})
+	return get(v.db, prefix(nil, keyGenesis, partition), parseGenesis)
+}
+
+func parseGenesis(b []byte) (h journal.Hash, err error) {
+	if copy(h[:], b) != len(b) {
+		return h, badRecord("genesis", b)
+	}
+	return h, nil
 }
