@@ -26,6 +26,18 @@ const (
 // their Books' epochs, when everything else is there; after an error they do not serve and Load may be repeated.
 // The Books' States must be journal.Memory. ErrOvertaken: see there.
 func (s *Shard) Load(ctx context.Context, books ...*journal.Book) error {
+	return s.fault("load", s.load(ctx, books, func(l *loader) error {
+		for _, b := range books {
+			if err := l.book(ctx, b); err != nil {
+				return fmt.Errorf("partition %d: %w", b.Partition, err)
+			}
+		}
+		return nil
+	}))
+}
+
+// load lets the partitions of these Books stop, write fills the shard, and they serve.
+func (s *Shard) load(ctx context.Context, books []*journal.Book, write func(*loader) error) error {
 	highest := uint32(0)
 	for _, b := range books {
 		highest = max(highest, b.Epoch)
@@ -38,20 +50,18 @@ func (s *Shard) Load(ctx context.Context, books ...*journal.Book) error {
 		end = append(end, name, b.AppendPart(nil))
 	}
 	if err := l.check(s.scriptInt(ctx, loadBeginScript, begin...)); err != nil {
-		return s.fault("load", err)
+		return err
 	}
 	if err := s.client.ScriptLoad(ctx, loadScript.text).Err(); err != nil {
-		return s.fault("load", err)
+		return err
 	}
-	for _, b := range books {
-		if err := l.book(ctx, b); err != nil {
-			return s.fault("load", fmt.Errorf("partition %d: %w", b.Partition, err))
-		}
+	if err := write(&l); err != nil {
+		return err
 	}
 	if err := l.flush(ctx); err != nil {
-		return s.fault("load", err)
+		return err
 	}
-	return s.fault("load", l.check(s.scriptInt(ctx, loadEndScript, end...)))
+	return l.check(s.scriptInt(ctx, loadEndScript, end...))
 }
 
 func (s *Shard) scriptInt(ctx context.Context, sc script, args ...any) (int, error) {

@@ -154,6 +154,7 @@ var (
 	loadScript      = newScript(assemble("#!lua", "load.lua"))
 	loadBeginScript = newScript(assemble("#!lua flags=allow-oom", "loadbegin.lua"))
 	loadEndScript   = newScript(assemble("#!lua flags=allow-oom", "loadend.lua"))
+	unloadScript    = newScript(assemble("#!lua flags=allow-oom", "unload.lua"))
 	wipeScript      = newScript(assemble("#!lua flags=allow-oom", "wipe.lua"))
 	admitScript     = newScript(assemble("#!lua flags=allow-oom", "admit.lua"))
 	freezeScript    = newScript(assemble("#!lua flags=allow-oom", "freeze.lua"))

@@ -21,6 +21,7 @@ const (
 	stateBytesMax   = 32
 	addrBytesMax    = 255
 	replicasMax     = 16
+	sparesMax       = 256
 )
 
 // Validate tells everything that is wrong with the map at once, as ErrInvalid:
@@ -52,6 +53,17 @@ func (m *Map) Validate() error {
 		if err := s.validate(); err != nil {
 			report("shard %q: %w", id, err)
 		}
+	}
+	for _, addr := range m.Spares {
+		switch {
+		case !validAddr(addr):
+			report("spare %q is not host:port", addr)
+		case m.Has(addr):
+			report("spare %q is a shard's", addr)
+		}
+	}
+	if len(m.Spares) > sparesMax {
+		report("%d spares, at most %d are possible", len(m.Spares), sparesMax)
 	}
 	if len(faults) > 0 {
 		return fmt.Errorf("%w map: %w", ErrInvalid, errors.Join(faults...))

@@ -29,8 +29,9 @@ type Partition struct {
 	Epoch uint32 `json:"epoch"`
 }
 
-// Shard is one Redis primary and its replicas. Primary and Replicas are
-// host:port; Primary may be empty while the shard has none. Epoch is the epoch of
+// Shard is one Redis primary and its replicas, each of which can become the
+// primary. Primary and Replicas are host:port; Primary may be empty while the
+// shard has none. Epoch is the epoch of
 // the keeper that published this entry.
 type Shard struct {
 	ID       string   `json:"id"`
@@ -48,6 +49,10 @@ type Map struct {
 	Version    int32            `json:"version"`
 	Partitions []Partition      `json:"partitions"`
 	Shards     map[string]Shard `json:"shards"`
+	// Spares are host:port of Redis servers that no shard has. A shard whose own
+	// have all failed takes one: it moves to the shard's Replicas in one change of
+	// the map, so that no two shards ever have the same.
+	Spares []string `json:"spares,omitempty"`
 
 	// fault is the first wrong use of a With method. It is kept here, and told by
 	// Validate, so that the methods can be chained and nothing panics.
@@ -113,7 +118,7 @@ func (m *Map) Equal(o *Map) bool {
 }
 
 func (m *Map) sameContent(o *Map) bool {
-	return slices.Equal(m.Partitions, o.Partitions) && maps.EqualFunc(m.Shards, o.Shards, Shard.equal)
+	return slices.Equal(m.Partitions, o.Partitions) && maps.EqualFunc(m.Shards, o.Shards, Shard.equal) && slices.Equal(m.Spares, o.Spares)
 }
 
 // WithShard returns a copy in which the shard is added or replaced. Its Epoch is
@@ -146,6 +151,23 @@ func (m *Map) WithPartitions(shard string, epoch uint32, partitions ...int) *Map
 	return next
 }
 
+// WithSpares returns a copy with other spares.
+func (m *Map) WithSpares(spares ...string) *Map {
+	next := m.clone()
+	next.Spares = slices.Clone(spares)
+	return next
+}
+
+// Has reports whether some shard has the address, as its primary or a replica.
+func (m *Map) Has(addr string) bool {
+	for _, s := range m.Shards {
+		if s.Primary == addr || slices.Contains(s.Replicas, addr) {
+			return true
+		}
+	}
+	return false
+}
+
 // withVersion returns a copy of that version. Only the stores number maps.
 func (m *Map) withVersion(v int32) *Map {
 	next := m.clone()
@@ -160,7 +182,7 @@ func (m *Map) fail(err error) {
 }
 
 func (m *Map) clone() *Map {
-	next := &Map{Version: m.Version, Partitions: slices.Clone(m.Partitions), Shards: maps.Clone(m.Shards), fault: m.fault}
+	next := &Map{Version: m.Version, Partitions: slices.Clone(m.Partitions), Shards: maps.Clone(m.Shards), Spares: m.Spares, fault: m.fault}
 	if next.Shards == nil {
 		next.Shards = make(map[string]Shard, 1)
 	}

@@ -60,6 +60,7 @@ func redisArgs(port int, dir string) []string {
 		"--save", "", // no snapshots, no AOF: the journal is the truth
 		"--appendonly", "no",
 		"--maxmemory-policy", "noeviction", // an evicted account would be lost money
+		"--repl-diskless-sync-delay", "0", // nobody waits for a second replica
 		"--hash-max-listpack-entries", "0", // small hashes are scanned linearly otherwise
 	}
 }

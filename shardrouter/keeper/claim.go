@@ -2,16 +2,13 @@ package keeper
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"walletd/journal"
-	"walletd/journal/relay"
 )
 
 // claim folds the logs of the shard's partitions and starts a new epoch in each. The long reading comes first, while a
@@ -27,15 +24,7 @@ func (r *reign) claim(ctx context.Context) error {
 	if err := r.nextEpoch(ctx); err != nil {
 		return err
 	}
-	r.tell(Progress{State: Claiming, Epoch: r.epoch})
-	err := r.eachLog(ctx, func(ctx context.Context, f *folded, of *tally) (err error) {
-		f.end, err = relay.Claim(ctx, r.cfg.Journal, f.end, r.epoch, r.cfg.Name, time.Now().UnixMilli(), f.visit)
-		return err
-	})
-	if errors.Is(err, relay.ErrDeposed) {
-		return fmt.Errorf("%w: %w", errDeposed, err)
-	}
-	return err
+	return r.startEpoch(ctx)
 }
 
 // eachLog does something to every log of the shard, some at a time.

@@ -33,6 +33,8 @@ type cluster struct {
 	*testing.T
 	partitions int
 	redis      []*local.Server
+	replicas   [][]*local.Server // by server
+	spares     []*local.Server
 	static     *shardrouter.Static
 	log        journal.Log
 	lanes      *lane.Lanes
@@ -44,6 +46,8 @@ type cluster struct {
 // clusterOptions are what a test wants otherwise.
 type clusterOptions struct {
 	servers    int
+	replicas   int // of each
+	spares     int
 	redisArgs  []string
 	partitions int
 	log        journal.Log                                  // nil = a filelog
@@ -76,11 +80,23 @@ func newCluster(t *testing.T, o clusterOptions) *cluster {
 		if o.via != nil {
 			addr = o.via(addr)
 		}
-		inMap = append(inMap, shardrouter.Shard{ID: shardName(i), Primary: addr})
+		in := shardrouter.Shard{ID: shardName(i), Primary: addr}
+		c.replicas = append(c.replicas, nil)
+		for range o.replicas {
+			replica := local.Redis(t, o.redisArgs...)
+			c.replicas[i] = append(c.replicas[i], replica)
+			in.Replicas = append(in.Replicas, replica.Addr)
+		}
+		inMap = append(inMap, in)
 	}
 	m, err := shardrouter.NewMap(o.partitions, inMap...)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for range o.spares {
+		spare := local.Redis(t, o.redisArgs...)
+		c.spares = append(c.spares, spare)
+		m = m.WithSpares(append(m.Spares, spare.Addr)...)
 	}
 	if c.static, err = shardrouter.NewStatic(shardrouter.StaticConfig{Initial: m}); err != nil {
 		t.Fatal(err)
@@ -185,7 +201,12 @@ func (c *cluster) eventually(what string, ok func() bool) {
 // shard is a client straight to a Redis, whose trains run in the epoch of the map.
 func (c *cluster) shard(i int) *luascripts.Shard {
 	c.Helper()
-	s, err := luascripts.Open(luascripts.Config{Addr: c.redis[i].Addr, Epoch: c.static.Current().Shards[shardName(i)].Epoch})
+	in := c.static.Current().Shards[shardName(i)]
+	addr := in.Primary
+	if c.via != nil {
+		addr = c.redis[i].Addr
+	}
+	s, err := luascripts.Open(luascripts.Config{Addr: addr, Epoch: in.Epoch})
 	if err != nil {
 		c.Fatal(err)
 	}

@@ -96,7 +96,7 @@ func epochsOf(own map[int]*folded, parts map[int]luascripts.Part) (epochs []uint
 
 // continues reports whether the shard's outbox continues the log.
 func continues(ctx context.Context, shard Shard, log journal.Log, own map[int]*folded, parts map[int]luascripts.Part) (verdict, error) {
-	ahead, err := readAhead(ctx, shard, own)
+	ahead, err := readAhead(ctx, shard, own, false)
 	if errors.Is(err, errDiffers) {
 		return rebuild("%v", err), nil
 	}
@@ -157,24 +157,25 @@ var errDiffers = errors.New("another history")
 type outbox struct {
 	next    map[int]uint64                // seq that would follow
 	overlap map[int][]luascripts.Happened // what the log has, too
+	beyond  map[int][]luascripts.Happened // what it has not
+	last    map[int]uint64                // seq seen last, of partitions seen
 }
 
 const outboxRead = 128 // entries at once
 
-// readAhead reads the whole outbox, which ends where the trains of the moment end.
-func readAhead(ctx context.Context, shard Shard, own map[int]*folded) (o outbox, err error) {
-	o = outbox{next: map[int]uint64{}, overlap: map[int][]luascripts.Happened{}}
+// readAhead reads the whole outbox, which ends where the trains of the moment end, and keeps what is beyond the log if asked to.
+func readAhead(ctx context.Context, shard Shard, own map[int]*folded, beyond bool) (o outbox, err error) {
+	o = outbox{next: map[int]uint64{}, overlap: map[int][]luascripts.Happened{}, beyond: map[int][]luascripts.Happened{}, last: map[int]uint64{}}
 	for p, f := range own {
 		o.next[p] = f.book.Seq + 1
 	}
-	last := map[int]uint64{} // seq seen last, of partitions seen
 	for after := uint64(0); ; {
 		entries, err := shard.ReadOutbox(ctx, after, outboxRead, 0)
 		if err != nil || len(entries) == 0 {
 			return o, err
 		}
 		for _, e := range entries {
-			if err := e.Each(func(h luascripts.Happened) error { return o.take(h, own, last) }); err != nil {
+			if err := e.Each(func(h luascripts.Happened) error { return o.take(h, own, beyond) }); err != nil {
 				return o, fmt.Errorf("outbox entry %d: %w", e.ID, err)
 			}
 			after = e.ID
@@ -182,18 +183,21 @@ func readAhead(ctx context.Context, shard Shard, own map[int]*folded) (o outbox,
 	}
 }
 
-func (o *outbox) take(h luascripts.Happened, own map[int]*folded, last map[int]uint64) error {
+func (o *outbox) take(h luascripts.Happened, own map[int]*folded, beyond bool) error {
 	f, ours := own[h.Partition]
 	if !ours {
 		return fmt.Errorf("%w: events of partition %d, which the map gives to another shard", errDiffers, h.Partition)
 	}
-	before, seen := last[h.Partition]
+	before, seen := o.last[h.Partition]
 	if (seen && h.FirstSeq != before+1) || h.FirstSeq > o.next[h.Partition] {
 		return fmt.Errorf("%w: partition %d: seq %d does not follow", errDiffers, h.Partition, h.FirstSeq)
 	}
-	last[h.Partition] = h.LastSeq()
+	o.last[h.Partition] = h.LastSeq()
 	if h.FirstSeq <= f.book.Seq {
 		o.overlap[h.Partition] = append(o.overlap[h.Partition], h)
+	}
+	if beyond && h.LastSeq() > f.book.Seq {
+		o.beyond[h.Partition] = append(o.beyond[h.Partition], h)
 	}
 	o.next[h.Partition] = max(o.next[h.Partition], h.LastSeq()+1)
 	return nil

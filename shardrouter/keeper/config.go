@@ -27,6 +27,11 @@ type Config struct {
 	// Snapshots, if set, are where folds begin.
 	Snapshots Snapshots
 
+	// Candidates are host:port of every Redis that may be the shard's primary, as the configuration has them; Spares those of the
+	// whole wallet. What the map knows already stays; what it does not know is added.
+	Candidates []string
+	Spares     []string
+
 	// Open makes the client of the shard; nil = luascripts.Open with its defaults.
 	Open func(addr string) (Shard, error)
 	// Marks, if set, is told of what has become durable, on a goroutine of its own: the way to lanes in this process, which
@@ -35,13 +40,14 @@ type Config struct {
 	// Progress, if set, is told what the keeper does, and while it folds a log how far it is. It must not block.
 	Progress func(Progress)
 
-	OfferAgain  time.Duration // 15 s: what was sent and has no answer is sent again
-	MarksEvery  time.Duration // 200 ms: all marks are published again
-	WatchEvery  time.Duration // 100 ms: the shard is asked whether it still serves our epoch
-	Unreachable time.Duration // 3 s: a shard out of reach for so long ends the reign
-	Lease       time.Duration // 2 s: how long the shard may run trains without being proven ours, in its own clock; all keepers of a wallet have the same
-	RestMin     time.Duration // 50 ms: between two reigns, doubling
-	RestMax     time.Duration // 2 s: at most
+	OfferAgain    time.Duration // 15 s: what was sent and has no answer is sent again
+	MarksEvery    time.Duration // 200 ms: all marks are published again
+	WatchEvery    time.Duration // 100 ms: the shard is asked whether it still serves our epoch
+	Unreachable   time.Duration // 3 s: a shard out of reach for so long ends the reign
+	Lease         time.Duration // 2 s: how long the shard may run trains without being proven ours, in its own clock; all keepers of a wallet have the same
+	ReplicasEvery time.Duration // 2 s: replicas are looked at
+	RestMin       time.Duration // 50 ms: between two reigns, doubling
+	RestMax       time.Duration // 2 s: at most
 	// Jitter spreads the relay's pauses; nil = at random (relay.Config).
 	Jitter func(time.Duration) time.Duration
 
@@ -67,7 +73,8 @@ func (c Config) withDefaults() Config {
 		d time.Duration
 	}{
 		{&c.OfferAgain, 15 * time.Second}, {&c.MarksEvery, 200 * time.Millisecond}, {&c.WatchEvery, 100 * time.Millisecond},
-		{&c.Unreachable, 3 * time.Second}, {&c.Lease, 2 * time.Second}, {&c.RestMin, 50 * time.Millisecond}, {&c.RestMax, 2 * time.Second},
+		{&c.Unreachable, 3 * time.Second}, {&c.Lease, 2 * time.Second},
+		{&c.ReplicasEvery, 2 * time.Second}, {&c.RestMin, 50 * time.Millisecond}, {&c.RestMax, 2 * time.Second},
 	} {
 		if *d.v == 0 {
 			*d.v = d.d
@@ -96,7 +103,7 @@ func (c Config) validate() error {
 	if c.Journal != nil && c.Journal.Partitions() != c.Partitions {
 		errs = append(errs, fmt.Errorf("a journal of %d partitions for a wallet of %d", c.Journal.Partitions(), c.Partitions))
 	}
-	for _, d := range []time.Duration{c.OfferAgain, c.MarksEvery, c.WatchEvery, c.Unreachable, c.Lease, c.RestMin, c.RestMax} {
+	for _, d := range []time.Duration{c.OfferAgain, c.MarksEvery, c.WatchEvery, c.Unreachable, c.Lease, c.ReplicasEvery, c.RestMin, c.RestMax} {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("a time of %v", d))
 		}

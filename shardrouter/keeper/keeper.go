@@ -19,6 +19,7 @@ type Keeper struct {
 	stats    Stats
 	reign    *reign // the present one, nil between two
 	tenancy  tenancy
+	away     string // the address at which the shard was waited for in vain; owned by Run
 	distrust bool   // the shard was unfit, or its outbox did not continue the log: it is not adopted again
 }
 
@@ -95,7 +96,8 @@ func (k *Keeper) lead(ctx context.Context) error {
 		if cause := context.Cause(inner); cause != nil {
 			return cause
 		}
-		if !errors.Is(err, errShardLost) && !errors.Is(err, errOtherMap) {
+		stays := errors.Is(err, errShardLost) || errors.Is(err, errOtherMap) || (errors.Is(err, errUnreachable) && k.hasCandidates())
+		if !stays {
 			return err
 		}
 		if time.Since(began) > 10*k.cfg.RestMax {
@@ -107,6 +109,9 @@ func (k *Keeper) lead(ctx context.Context) error {
 		rest = min(2*rest, k.cfg.RestMax)
 	}
 }
+
+// isAway remembers the address at which the shard was waited for in vain; "" when it was found.
+func (k *Keeper) isAway(addr string) { k.away = addr }
 
 // tell keeps the state for Stats and passes the progress on.
 func (k *Keeper) tell(p Progress) {

@@ -42,9 +42,12 @@ type Stats struct {
 	Shard        string
 	State        State
 	Epoch        uint32
-	Reigns       uint64        // begun
-	Rebuilt      uint64        // shards rebuilt
-	Adopted      uint64        // shards that went on as they were
+	Reigns       uint64 // begun
+	Rebuilt      uint64 // shards rebuilt
+	Repaired     uint64 // replicas brought to the log's end
+	Failovers    uint64 // to another address
+	Adopted      uint64 // shards that went on as they were
+	Replicas     []ReplicaStats
 	LeaseRenewed time.Time     // when the lease was made longer last; zero: never
 	Takeover     time.Duration // of the present reign: from the beginning of its claim to serving
 

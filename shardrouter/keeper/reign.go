@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,20 +20,24 @@ import (
 type reign struct {
 	*Keeper
 	epoch      uint32
-	addr       string
+	addr       string // of the shard
+	shown      string // as the map shows it, which is another place until a failover is published
+	shownEpoch uint32 // in which it was served there
 	partitions []int
 	began      time.Time
 
-	shard   Shard
-	evicted uint64          // keys that it had dropped before it served
-	own     map[int]*folded // until it serves
-	ends    map[int]journal.Cursor
-	courier *courier
-	marks   *marks
-	relayer *relay.Relay
-	fail    context.CancelCauseFunc // ends the reign
-	proof   proof
-	at      map[int]*atomic.Int64 // offset behind our last durable record, by partition
+	shard    Shard
+	promoted bool            // it was a replica, and its data may be worth repairing
+	harmless time.Time       // when the old primary is
+	evicted  uint64          // keys that it had dropped before it served
+	own      map[int]*folded // until it serves
+	ends     map[int]journal.Cursor
+	courier  *courier
+	marks    *marks
+	relayer  *relay.Relay
+	fail     context.CancelCauseFunc // ends the reign
+	proof    proof
+	at       map[int]*atomic.Int64 // offset behind our last durable record, by partition
 }
 
 // rule reigns once, from the new epoch to whatever ends it.
@@ -41,7 +46,7 @@ func (k *Keeper) rule(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r := &reign{Keeper: k, addr: home.Primary, partitions: partitions, began: time.Now(), own: map[int]*folded{}, ends: map[int]journal.Cursor{}, at: map[int]*atomic.Int64{}}
+	r := &reign{Keeper: k, addr: home.Primary, shown: home.Primary, shownEpoch: home.Epoch, partitions: partitions, began: time.Now(), own: map[int]*folded{}, ends: map[int]journal.Cursor{}, at: map[int]*atomic.Int64{}}
 	if r.shard, err = k.cfg.Open(r.addr); err != nil {
 		return fmt.Errorf("open shard %s at %s: %w", k.cfg.Shard, r.addr, err)
 	}
@@ -77,16 +82,25 @@ func (k *Keeper) rule(ctx context.Context) (err error) {
 	return r.serve(ctx)
 }
 
-// settleShard makes the shard equal to the log, or finds it so, in our epoch. It waits for a shard that is away.
+// settleShard makes the shard equal to the log, or finds it so, in our epoch. It waits for a shard that is away; when that takes
+// too long, a candidate takes its place.
 func (r *reign) settleShard(ctx context.Context) error {
-	rest := r.cfg.RestMin
+	rest, since := r.cfg.RestMin, time.Now()
+	if r.away == r.addr { // it was waited for already
+		since = since.Add(-r.cfg.Unreachable)
+	}
 	for {
 		err := r.trySettle(ctx)
-		if err == nil || ctx.Err() != nil || errors.Is(err, errDeposed) || errors.Is(err, journal.ErrDamaged) {
+		if over(ctx, err) {
 			return err
 		}
 		if moved := r.movedAway(r.cfg.Map.Current()); moved != nil {
 			return moved
+		}
+		if wrong := r.wrong(ctx, err); wrong != nil && time.Since(since) >= r.cfg.Unreachable && r.hasCandidates() {
+			if err = r.failOver(ctx, wrong); over(ctx, err) || errors.Is(err, errOtherMap) {
+				return err
+			}
 		}
 		r.cfg.Log.Warn("shard not ready, tried again", "error", err, "in", rest)
 		r.tell(Progress{State: Waiting, Epoch: r.epoch, Reason: err.Error()})
@@ -95,10 +109,15 @@ func (r *reign) settleShard(ctx context.Context) error {
 	}
 }
 
+// over reports whether a shard is settled, or never will be in this reign.
+func over(ctx context.Context, err error) bool {
+	return err == nil || ctx.Err() != nil || errors.Is(err, errDeposed) || errors.Is(err, journal.ErrDamaged)
+}
+
 // trySettle: nothing runs in the shard from the comparison on, until it is as the log says and trains are admitted in our
 // epoch; the map shows that epoch afterwards.
 func (r *reign) trySettle(ctx context.Context) error {
-	if err := r.shard.CheckSettings(ctx); err != nil {
+	if err := r.fit(ctx); err != nil {
 		return err
 	}
 	r.tell(Progress{State: Comparing, Epoch: r.epoch})
@@ -109,9 +128,15 @@ func (r *reign) trySettle(ctx context.Context) error {
 	if v.adopt && r.distrusted() {
 		v = rebuild("it was unfit, or not what it was when it was served last")
 	}
-	if v.adopt {
+	repaired := false
+	switch {
+	case v.adopt:
 		err = r.fence(ctx, v.parts)
-	} else {
+	case r.promoted && v.never == 0 && !r.distrusted():
+		r.promoted = false // once
+		repaired, err = r.repair(ctx)
+	}
+	if err == nil && !v.adopt && !repaired {
 		err = r.rebuild(ctx, v.why, max(r.epoch, v.never))
 	}
 	if err != nil {
@@ -125,17 +150,40 @@ func (r *reign) trySettle(ctx context.Context) error {
 	}
 	r.distrusts(false)
 	r.count(func(s *Stats) {
-		if v.adopt {
+		switch {
+		case v.adopt:
 			s.Adopted++
-		} else {
+		case repaired:
+			s.Repaired++
+		default:
 			s.Rebuilt++
 		}
 	})
 	return nil
 }
 
-// admit lets trains run in our epoch, for the first lease.
+// fit looks whether the shard answers, is set up as it must be, and is a primary. One that somebody made a replica is made a
+// primary again: the map says that it is one.
+func (r *reign) fit(ctx context.Context) error {
+	quick, cancel := context.WithTimeout(ctx, candidateWithin)
+	defer cancel()
+	if err := r.shard.Ping(quick); err != nil {
+		return err
+	}
+	if err := r.shard.CheckSettings(ctx); err != nil {
+		return err
+	}
+	role, err := r.shard.Role(ctx)
+	if err != nil || role.Primary {
+		return err
+	}
+	r.cfg.Log.Warn("the shard's primary is a replica; it is made a primary again", "addr", r.addr, "of", role.Of)
+	return r.shard.Follow(ctx, "")
+}
+
+// admit lets trains run in our epoch, for the first lease, when no other Redis runs any.
 func (r *reign) admit(ctx context.Context) error {
+	pause(ctx, time.Until(r.harmless))
 	r.beginProof()
 	until, err := r.provenUntil(ctx)
 	if err != nil {
@@ -230,13 +278,19 @@ func (r *reign) publish(ctx context.Context) error {
 			return nil, err
 		}
 		s := m.Shards[r.cfg.Shard]
+		if s.Primary != r.addr { // the old one is a candidate from now on
+			s.Replicas = slices.DeleteFunc(slices.Clone(s.Replicas), func(a string) bool { return a == r.addr })
+			s.Replicas, s.Primary = append(s.Replicas, s.Primary), r.addr
+		}
 		s.Epoch, s.State = r.epoch, shardrouter.StateServing
-		return m.WithShard(s).WithPartitions(s.ID, r.epoch, r.partitions...), nil
+		m, s = r.offered(m.WithShard(s), s)
+		return m.WithPartitions(s.ID, r.epoch, r.partitions...), nil
 	})
-	if errors.Is(err, shardrouter.ErrDeposed) {
-		return fmt.Errorf("%w: %w", errDeposed, err)
+	if err == nil {
+		r.shown, r.shownEpoch = r.addr, r.epoch
+		r.isAway("")
 	}
-	return err
+	return r.published(err)
 }
 
 // takeDown leaves a shard whose journal is damaged so that nothing runs in it, which nobody could journal, and the map says so.
@@ -268,8 +322,8 @@ func (r *reign) movedAway(m *shardrouter.Map) error {
 		return fmt.Errorf("%w: it has no shard %s", errOtherMap, r.cfg.Shard)
 	case s.Epoch > r.epoch:
 		return fmt.Errorf("%w: the map shows shard %s in epoch %d, ours is %d", errDeposed, r.cfg.Shard, s.Epoch, r.epoch)
-	case s.Primary != r.addr:
-		return fmt.Errorf("%w: shard %s is at %s, not %s", errOtherMap, r.cfg.Shard, s.Primary, r.addr)
+	case s.Primary != r.shown:
+		return fmt.Errorf("%w: shard %s is at %s, not %s", errOtherMap, r.cfg.Shard, s.Primary, r.shown)
 	case !equalInts(own, r.partitions):
 		return fmt.Errorf("%w: shard %s has partitions %v, not %v", errOtherMap, r.cfg.Shard, own, r.partitions)
 	}
@@ -309,6 +363,7 @@ func (r *reign) serve(ctx context.Context) error {
 	})
 	g.Go(func() error { return r.watchShard(inner) })
 	g.Go(func() error { return r.keepLease(inner) })
+	g.Go(func() error { return r.keepReplicas(inner) })
 	g.Go(func() error { return r.followMap(inner) })
 	err := g.Wait()
 	if cause := context.Cause(ctx); cause != nil { // what the others ended with is its echo

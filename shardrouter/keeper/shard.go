@@ -29,6 +29,12 @@ type Shard interface {
 	Wipe(ctx context.Context, epoch uint32) error
 	Load(ctx context.Context, books ...*journal.Book) error
 
+	// Role and Follow are about replication; Repair brings what was a replica to the log's end.
+	Ping(ctx context.Context) error
+	Role(ctx context.Context) (luascripts.Role, error)
+	Follow(ctx context.Context, primary string) error
+	Repair(ctx context.Context, patches ...luascripts.Patch) error
+
 	ReadOutbox(ctx context.Context, after uint64, limit int, wait time.Duration) ([]luascripts.OutboxEntry, error)
 	Trim(ctx context.Context, epoch uint32, upTo uint64) error
 	PublishMarks(ctx context.Context, marks []luascripts.Mark) error

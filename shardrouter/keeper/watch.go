@@ -30,6 +30,7 @@ func (r *reign) watchShard(ctx context.Context) error {
 		look, err := r.shard.Look(ctx, r.epoch)
 		if err != nil {
 			if away := time.Since(answered); away >= r.cfg.Unreachable {
+				r.isAway(r.addr)
 				return fmt.Errorf("%w for %v: %w", errUnreachable, away.Round(time.Millisecond), err)
 			}
 			continue

@@ -24,7 +24,7 @@ func reignOf(t *testing.T) (*reign, *shardrouter.Static) {
 		t.Fatal(err)
 	}
 	cfg := Config{Shard: "s1", Partitions: 4, Map: static}.withDefaults()
-	r := &reign{Keeper: &Keeper{cfg: cfg}, epoch: 7, addr: "127.0.0.1:1", partitions: []int{0, 1}, courier: newCourier(&cfg)}
+	r := &reign{Keeper: &Keeper{cfg: cfg}, epoch: 7, addr: "127.0.0.1:1", shown: "127.0.0.1:1", partitions: []int{0, 1}, courier: newCourier(&cfg)}
 	return r, static
 }
 
