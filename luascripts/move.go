@@ -71,19 +71,37 @@ func (s *Shard) Freeze(ctx context.Context, keeper uint32, partition int, epoch 
 	return p, s.fault(fmt.Sprintf("freeze partition %d of", partition), err)
 }
 
-// Thaw lets a frozen partition serve again, as it is, in an epoch that is not lower than the one that it was frozen in. A repeat
-// changes nothing. ErrOvertaken: the shard has a later keeper, or the partition is not frozen there.
+// Thaw lets a frozen partition serve again, as it is, in an epoch above the one that it was frozen in. A repeat changes nothing.
+// ErrOvertaken: the shard has a later keeper, or the partition is not frozen there. ErrNotReady: it is not the Redis process in
+// which the keeper admitted trains.
 func (s *Shard) Thaw(ctx context.Context, keeper uint32, partition int, epoch uint32) error {
-	err := s.markThat(ctx, epoch)
-	if err == nil {
-		err = overtaken(s.scriptInt(ctx, thawScript, epochWord(keeper), partitionField(partition), epochWord(epoch)))
-	}
+	err := s.beginsHere(ctx, keeper, epoch, thawScript, partitionField(partition), epochWord(epoch))
 	return s.fault(fmt.Sprintf("thaw partition %d of", partition), err)
 }
 
-// markThat says that a partition's epoch begins in this Redis process (Stop).
-func (s *Shard) markThat(ctx context.Context, epoch uint32) error {
-	return s.client.ScriptLoad(ctx, markOf(epoch).text).Err()
+// Unfreeze puts a frozen partition back as it was: what is to be compared with the journal is to be found where it always is.
+// It says nothing about the Redis process. A repeat changes nothing. ErrOvertaken: as for Thaw.
+func (s *Shard) Unfreeze(ctx context.Context, keeper uint32, a Aside) error {
+	err := overtaken(s.scriptInt(ctx, thawScript, epochWord(keeper), partitionField(a.Partition), epochWord(a.Epoch)))
+	return s.fault(fmt.Sprintf("unfreeze partition %d of", a.Partition), err)
+}
+
+// beginsHere runs a script with which a partition begins to serve in an epoch, and notes that the epoch begins in this Redis process
+// (Stop): the one in which the keeper admitted trains. One connection, so one process.
+func (s *Shard) beginsHere(ctx context.Context, keeper, epoch uint32, sc script, args ...any) error {
+	c := s.client.Conn()
+	defer c.Close()
+	admitted, err := c.ScriptExists(ctx, markOf(keeper).sha).Result()
+	switch {
+	case err != nil:
+		return err
+	case !admitted[0]:
+		return fmt.Errorf("%w: it has been started again, or its scripts were flushed", ErrNotReady)
+	}
+	if err := c.ScriptLoad(ctx, markOf(epoch).text).Err(); err != nil {
+		return err
+	}
+	return overtaken(c.Eval(ctx, sc.text, []string{partsKey}, append([]any{epochWord(keeper)}, args...)...).Int())
 }
 
 func epochWord(epoch uint32) string { return string(binary.BigEndian.AppendUint32(nil, epoch)) }
@@ -134,10 +152,7 @@ func (l *Loading) Write(ctx context.Context, b *journal.Book, gently bool) error
 
 // Serve lets the partition serve in the Book's epoch, at its seq: everything of it has been written. A repeat changes nothing.
 func (l *Loading) Serve(ctx context.Context, b *journal.Book) error {
-	err := l.shard.markThat(ctx, b.Epoch)
-	if err == nil {
-		err = overtaken(l.shard.scriptInt(ctx, joinEndScript, epochWord(l.keeper), partitionField(l.partition), l.value, b.AppendPart(nil)))
-	}
+	err := l.shard.beginsHere(ctx, l.keeper, b.Epoch, joinEndScript, partitionField(l.partition), l.value, b.AppendPart(nil))
 	return l.shard.fault(fmt.Sprintf("load partition %d into", l.partition), err)
 }
 
