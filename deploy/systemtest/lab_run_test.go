@@ -47,11 +47,12 @@ func runSchedule(t testing.TB, f *form, s schedule, slot int, keep string) (o ou
 	begin := time.Now()
 	o = outcomeOf{schedule: s, data: keep}
 	o.failure = trial.Run(t, func(t testing.TB) {
+		mustDo(t, "data directory", os.MkdirAll(keep, 0o755))
 		t = &inDir{TB: t, dir: keep}
 		stand := f.start(t, slot, keep)
 		t.Cleanup(stand.whole) // what is frozen cannot be stopped
 		options := f.load
-		options.mix, options.seed = mixes[s.mix], s.seed
+		options.mix, options.seed, options.funds = mixes[s.mix], s.seed, s.funds
 		w := stand.of()
 		l := startLoadOf(t, w, options)
 		inflict(t, stand, &s)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"walletd/journal"
 )
 
 // fault is one kind of fault of one target: a row of the fault matrix.
@@ -28,18 +30,26 @@ type schedule struct {
 	form   string
 	seed   uint64
 	mix    string
-	length time.Duration // of the load
+	funds  journal.Amount // of each account
+	length time.Duration  // of the load
 	faults []planned
 }
 
 func (s schedule) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "form %s, seed %d: %v of %s", s.form, s.seed, s.length.Round(time.Millisecond), s.mix)
+	fmt.Fprintf(&b, "form %s, seed %d: %v of %s, accounts of %d", s.form, s.seed, s.length.Round(time.Millisecond), s.mix, s.funds)
 	for _, f := range s.faults {
 		fmt.Fprintf(&b, "\n    %v", f)
 	}
 	return b.String()
 }
+
+// What accounts have in the beginning: more digits than a Lua number keeps when it is written carelessly, or so little that
+// it soon does not suffice.
+const (
+	labFunds = 100_000_000_000_007
+	labPoor  = 300
+)
 
 // mixes are what the load of a schedule may consist of.
 var mixes = map[string]mix{
@@ -62,6 +72,9 @@ type timing struct {
 func newSchedule(form string, seed uint64, can []fault, t timing) schedule {
 	chance := rand.New(rand.NewPCG(seed, uint64(len(form))))
 	s := schedule{form: form, seed: seed, mix: mixNames[chance.IntN(len(mixNames))], length: t.length/2 + rand64(chance, t.length)}
+	if s.funds = labFunds; chance.IntN(3) == 0 {
+		s.funds = labPoor
+	}
 	for range 1 + chance.IntN(t.faultsMax) {
 		f := planned{fault: can[chance.IntN(len(can))], at: rand64(chance, s.length*4/5)}
 		f.lasts = rand64(chance, t.lasts)

@@ -69,10 +69,6 @@ func TestFaultSchedules(t *testing.T) {
 // oneRun makes the run of a seed; what failed keeps its data.
 func oneRun(t *testing.T, f *form, name string, seed uint64, slot int, root string) outcomeOf {
 	keep := filepath.Join(root, fmt.Sprintf("%s-%d", name, seed))
-	if err := os.MkdirAll(keep, 0o755); err != nil {
-		t.Error(err)
-		return outcomeOf{}
-	}
 	o := runSchedule(t, f, newSchedule(name, seed, f.can(), f.timing), slot, keep)
 	if o.failure == "" {
 		_ = os.RemoveAll(keep)

@@ -33,6 +33,7 @@ const (
 type loadOptions struct {
 	sessions, workers, perSecond, perPartition, loners, readers int
 	burst                                                       int // transfers at once, now and then
+	funds                                                       journal.Amount
 	mix                                                         mix
 	seed                                                        uint64
 }
@@ -44,7 +45,7 @@ var usualMix = mix{55, 10, 7, 8, 14, 3, 3, 0}
 
 func usualLoad() loadOptions {
 	return loadOptions{sessions: loadSessions, workers: loadWorkers, perSecond: loadPerSecond, perPartition: loadPerPartition, loners: loners,
-		burst: burstSize, mix: usualMix, seed: runSeed}
+		burst: burstSize, funds: loadFunds, mix: usualMix, seed: runSeed}
 }
 
 // load is clients that move money all the time, and a ledger of what they were told.
@@ -85,8 +86,8 @@ func startLoadOf(t testing.TB, w *wallet, o loadOptions) *load {
 	for p := range min(2, w.partitions) {
 		l.foreign = append(l.foreign, w.inPartition("eur", p, taken))
 	}
-	w.fund("USD", loadFunds, l.accounts...)
-	w.fund("EUR", loadFunds, l.foreign...)
+	w.fund("USD", o.funds, l.accounts...)
+	w.fund("EUR", o.funds, l.foreign...)
 	for range o.sessions {
 		l.sessions = append(l.sessions, w.dial())
 	}

@@ -237,7 +237,10 @@ func (w *wallet) replay() *audit {
 			return err
 		}
 		a, err = replay(within(w.t, recoverLimit), log)
-		return errors.Join(err, closeLog())
+		if err = errors.Join(err, closeLog()); w.inProcess != nil && errors.Is(err, journal.ErrDamaged) {
+			return errFinal{err} // nobody else writes to it
+		}
+		return err
 	})
 	return a
 }
