@@ -167,4 +167,3 @@ func TestReplicaServesNobody(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
-

@@ -53,6 +53,8 @@ func (f *folded) differences(ctx context.Context, log journal.Log, part luascrip
 	p := f.book.Partition
 	last, some := ahead.last[p]
 	switch {
+	case part.EvictedMS != f.book.EvictedMS:
+		return fmt.Errorf("%w: its keys were evicted up to %d, the log's up to %d", errDiffers, part.EvictedMS, f.book.EvictedMS)
 	case some && last != part.Seq:
 		return fmt.Errorf("%w: it is at seq %d, its outbox ends at %d", errDiffers, part.Seq, last)
 	case !some && part.Seq > f.book.Seq:
