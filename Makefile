@@ -58,7 +58,7 @@ recovery: deps ## measure how long each kind of fault keeps users waiting: make 
 		$(GO) test -v -timeout 24h -count 1 -run TestRecoveryTimes ./deploy/systemtest
 
 faults: RUNS ?= 100
-faults: ## the fault laboratory: make faults RUNS=1000 [FORM=inprocess|dev|cluster] [SECONDS_MAX=900] [FAULTS_OUT=matrix.json], or SEED=n for one run
+faults: ## the fault laboratory: make faults RUNS=1000 [FORM=inprocess|kafka|dev|cluster] [SECONDS_MAX=900] [FAULTS_OUT=matrix.json], or SEED=n for one run
 	WALLETD_FAULTS_RUNS=$(RUNS) WALLETD_FAULTS_FORM=$(FORM) WALLETD_FAULTS_SEED=$(SEED) WALLETD_FAULTS_SECONDS=$(SECONDS_MAX) WALLETD_FAULTS_OUT=$(abspath $(FAULTS_OUT)) \
 		$(GO) test -timeout 24h -count 1 -v -run 'TestFaultSchedules$$' ./deploy/systemtest
 

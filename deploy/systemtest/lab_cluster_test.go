@@ -2,7 +2,6 @@ package systemtest
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"sync"
 	"testing"
@@ -28,8 +27,8 @@ type clusterStand struct {
 
 // clusterSlot are the servers that runs share.
 type clusterSlot struct {
-	zookeeper, kafka *local.Server
-	toKafka          *faultproxy.Proxy // the broker names it to its clients
+	zookeeper *local.Server
+	broker    *labBroker
 }
 
 func newClusterForm(t testing.TB) *form {
@@ -44,13 +43,7 @@ func newClusterForm(t testing.TB) *form {
 }
 
 func newClusterSlot(t testing.TB) *clusterSlot {
-	port, err := local.FreePort()
-	mustDo(t, "port", err)
-	s := &clusterSlot{zookeeper: local.ZooKeeper(t), toKafka: faultproxy.ForTest(t, fmt.Sprintf("127.0.0.1:%d", port))}
-	s.kafka, err = local.StartKafka(t.Context(), local.KafkaConfig{Dir: t.TempDir(), Port: port, Known: s.toKafka.Addr()})
-	mustDo(t, "broker", err)
-	t.Cleanup(s.kafka.Kill)
-	return s
+	return &clusterSlot{zookeeper: local.ZooKeeper(t), broker: newLabBroker(t)}
 }
 
 // Names of targets.
@@ -75,10 +68,10 @@ func newClusterStand(t testing.TB, slot *clusterSlot) *clusterStand {
 	t.Helper()
 	s := newClusterFaults()
 	s.t = t
-	s.wires[kafkaWire], s.wires[zkWire] = slot.toKafka, faultproxy.ForTest(t, slot.zookeeper.Addr)
+	s.wires[kafkaWire], s.wires[zkWire] = slot.broker.wire, faultproxy.ForTest(t, slot.zookeeper.Addr)
 	s.cluster = startCluster(t, clusterOptions{servers: func(c *cluster) {
-		c.zookeeper, c.kafka = []*local.Server{slot.zookeeper}, []*local.Server{slot.kafka}
-		c.reached = map[string]string{slot.zookeeper.Addr: s.wires[zkWire].Addr(), slot.kafka.Addr: slot.toKafka.Addr()}
+		c.zookeeper, c.kafka = []*local.Server{slot.zookeeper}, []*local.Server{slot.broker.server}
+		c.reached = map[string]string{slot.zookeeper.Addr: s.wires[zkWire].Addr(), slot.broker.server.Addr: slot.broker.wire.Addr()}
 		for i := range labShards {
 			dir := t.TempDir()
 			server, err := local.StartRedis(t.Context(), local.RedisConfig{Dir: dir})
@@ -90,7 +83,8 @@ func newClusterStand(t testing.TB, slot *clusterSlot) *clusterStand {
 			c.shards = append(c.shards, server)
 		}
 	}})
-	s.servers[zkName], s.servers[kafkaName] = &serverFaults{t: t, server: slot.zookeeper}, &serverFaults{t: t, server: slot.kafka}
+	s.servers[zkName], s.servers[kafkaName] = &serverFaults{t: t, server: slot.zookeeper}, &slot.broker.serverFaults
+	slot.broker.t = t
 	s.members["projector"] = &memberFaults{member: s.projector}
 	around := *s.cluster.wallet
 	s.around, around.gateways = &around, nil

@@ -31,14 +31,19 @@ const (
 )
 
 // slot is what runs of the in-process form share, one after the other.
-type slot struct{ redis [labShards]*redisFaults }
+type slot struct {
+	redis  [labShards]*redisFaults
+	broker *labBroker // nil: the journal is in files
+	topics int
+}
 
 // inprocess is a wallet in this process.
 type inprocess struct {
 	t      testing.TB
 	w      *wallet
 	redis  [labShards]*redisFaults
-	log    *filelog.Log
+	log    journal.Log
+	broker *labBroker // nil: the journal is in files
 	router *shardrouter.Static
 	said   *slog.Logger
 
@@ -52,11 +57,14 @@ type inprocess struct {
 	projector *labProjector
 }
 
-// newInprocess makes the form with so many slots.
-func newInprocess(t testing.TB, slots int) *form {
+// newInprocess makes the form with so many slots; with brokers, each journals in a Kafka of its own, else in files.
+func newInprocess(t testing.TB, slots int, brokers bool) *form {
 	var all []*slot
 	for range slots {
 		s := new(slot)
+		if brokers {
+			s.broker = newLabBroker(t)
+		}
 		for i := range s.redis {
 			dir := t.TempDir()
 			server, err := local.StartRedis(t.Context(), local.RedisConfig{Dir: dir})
@@ -71,7 +79,7 @@ func newInprocess(t testing.TB, slots int) *form {
 	return &form{
 		timing: timing{length: 1200 * time.Millisecond, lasts: time.Second, faultsMax: 6},
 		load:   loadOptions{sessions: 4, workers: 8, perSecond: 500, perPartition: 2, loners: 1, readers: 1, burst: 40},
-		can:    func() []fault { return sortedFaults(new(inprocess).faults()) },
+		can:    func() []fault { return sortedFaults((&inprocess{broker: all[0].broker}).faults()) },
 		start:  func(t testing.TB, n int, keep string) stand { return startInprocess(t, all[n], keep) },
 		slots:  slots,
 	}
@@ -92,12 +100,17 @@ func startInprocess(t testing.TB, s *slot, dir string) *inprocess {
 	mustDo(t, "map", err)
 	f.router, err = shardrouter.NewStatic(shardrouter.StaticConfig{Initial: initial})
 	mustDo(t, "map", err)
-	f.log, err = filelog.Open(filelog.Config{Dir: filepath.Join(dir, "journal"), Partitions: labPartitions, SegmentBytes: 1 << 20})
-	mustDo(t, "journal", err)
-	t.Cleanup(func() { _ = f.log.Close() })
-
-	f.w = &wallet{t: t, partitions: labPartitions, durable: newEnds(f.log).durable, inProcess: f.reconcile,
+	f.w = &wallet{t: t, partitions: labPartitions, inProcess: f.reconcile,
 		openLog: func() (journal.Log, func() error, error) { return f.log, func() error { return nil }, nil }}
+	if f.broker = s.broker; f.broker != nil {
+		s.topics++
+		f.log = f.broker.open(t, fmt.Sprintf("wallet.journal.%d", s.topics))
+	} else {
+		files, err := filelog.Open(filelog.Config{Dir: filepath.Join(dir, "journal"), Partitions: labPartitions, SegmentBytes: 1 << 20})
+		mustDo(t, "journal", err)
+		t.Cleanup(func() { _ = files.Close() })
+		f.log, f.w.durable = files, newEnds(files).durable
+	}
 	f.projector = newLabProjector(f, filepath.Join(dir, "projection"))
 	for i := range f.keepers {
 		f.keepers[i] = newLabKeeper(f, i, fmt.Sprintf("keeper-%d", i+1))
@@ -150,6 +163,11 @@ func (f *inprocess) stop() {
 
 // calm takes every fault away that is not a part's death.
 func (f *inprocess) calm() {
+	if f.broker != nil {
+		f.broker.t = f.t
+		f.broker.whole()
+		f.broker.wire.Heal()
+	}
 	for i, r := range f.redis {
 		r.whole()
 		f.toGateways[i].Heal()
@@ -218,6 +236,10 @@ func (f *inprocess) faults() map[fault]func() func() {
 	for i := range labGateways {
 		maps.Copy(all, wireFaults(f.doors[i], numbered("client↔gateway", i), nil))
 		all[fault{kindKill, numbered("gateway", i)}] = func() func() { f.gateways[i].stop(); return f.gateways[i].start }
+	}
+	if f.broker != nil {
+		maps.Copy(all, wireFaults(f.broker.wire, kafkaWire, nil))
+		all[fault{kindFreeze, kafkaName}], all[fault{kindKill, kafkaName}] = f.broker.freeze, f.broker.kill
 	}
 	all[fault{kindKill, "projector"}] = func() func() { f.projector.stop(); return f.projector.start }
 	all[fault{kindStall, "projector"}] = func() func() { return f.projector.log.freeze() }

@@ -13,7 +13,7 @@ import (
 
 // What random trains catch in a shard, schedules of faults catch in a wallet, by what its clients are told and by its journal.
 func TestPlantedInAWallet(t *testing.T) {
-	f := newInprocess(t, 1)
+	f := newInprocess(t, 1, false)
 	dir, runs := t.TempDir(), 0
 	for _, bug := range []planted.Bug{planted.NoTombstone, planted.FundsBeforeKey, planted.LossyNumbers} {
 		t.Run(string(bug), func(t *testing.T) {

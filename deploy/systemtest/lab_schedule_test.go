@@ -75,8 +75,12 @@ func newSchedule(form string, seed uint64, can []fault, t timing) schedule {
 	if s.funds = labFunds; chance.IntN(3) == 0 {
 		s.funds = labPoor
 	}
+	begin, within := time.Duration(0), s.length*4/5
+	if chance.IntN(3) == 0 { // a storm: everything within a moment
+		begin, within = within/2, within/10
+	}
 	for range 1 + chance.IntN(t.faultsMax) {
-		f := planned{fault: can[chance.IntN(len(can))], at: rand64(chance, s.length*4/5)}
+		f := planned{fault: can[chance.IntN(len(can))], at: begin + rand64(chance, within)}
 		f.lasts = rand64(chance, t.lasts)
 		if chance.IntN(2) == 0 {
 			f.lasts /= 8 // half of them are hardly noticed

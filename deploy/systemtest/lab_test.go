@@ -79,12 +79,14 @@ func oneRun(t *testing.T, f *form, name string, seed uint64, slot int, root stri
 func newForm(t *testing.T, name string) *form {
 	switch name {
 	case "inprocess":
-		return newInprocess(t, 6)
+		return newInprocess(t, 6, false)
+	case "kafka":
+		return newInprocess(t, 2, true)
 	case "dev":
 		return newDevForm()
 	case "cluster":
 		return newClusterForm(t)
 	}
-	t.Fatalf("%s=%s: want inprocess, dev or cluster", faultsForm, name)
+	t.Fatalf("%s=%s: want inprocess, kafka, dev or cluster", faultsForm, name)
 	return nil
 }
