@@ -26,12 +26,16 @@ func (n *node) adminHandler() http.Handler {
 		answer(w, http.StatusOK, map[string]any{"admin": "http://" + n.admin.Addr().String(), "partitions": n.cfg.partitions, "assets": n.cfg.assets})
 	})
 	for pattern, h := range map[string]http.HandlerFunc{
-		"GET /admin/v1/partitions":       n.adminPartitions,
-		"GET /admin/v1/shards":           n.adminShards,
-		"GET /admin/v1/lag":              n.adminLag,
-		"POST /admin/v1/reconciliations": n.adminReconcile,
-		"GET /debug/pprof/":              pprof.Index,
-		"GET /debug/pprof/profile":       pprof.Profile,
+		"GET /admin/v1/partitions":               n.adminPartitions,
+		"GET /admin/v1/shards":                   n.adminShards,
+		"GET /admin/v1/lag":                      n.adminLag,
+		"POST /admin/v1/reconciliations":         n.adminReconcile,
+		"GET /admin/v1/snapshots":                n.adminSnapshots,
+		"POST /admin/v1/snapshots":               n.adminTakeSnapshot,
+		"POST /admin/v1/snapshots/verifications": n.adminVerifySnapshots,
+		"POST /admin/v1/drills/shard-loss":       n.adminShardLoss,
+		"GET /debug/pprof/":                      pprof.Index,
+		"GET /debug/pprof/profile":               pprof.Profile,
 	} {
 		mux.HandleFunc(pattern, n.adminOnly(h))
 	}

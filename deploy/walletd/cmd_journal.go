@@ -22,6 +22,7 @@ type openedJournal struct {
 	projection string           // directory, "" where there is none on this disk
 	shards     reconcile.Shards // of a running cluster; nil otherwise
 	tail       *filelog.Tail    // of files
+	snapshots  SnapshotsConfig
 	close      func()
 }
 
@@ -47,7 +48,7 @@ func (a *app) openJournal(ctx context.Context, data, path string) (*openedJourna
 		return nil, exit(exitDifferent, "%w", err)
 	}
 	tail := r.Tail()
-	return &openedJournal{log: r, assets: dir.Assets, wallet: dir.Wallet, projection: dir.projectionDir(), tail: &tail, close: func() { _ = r.Close() }}, nil
+	return &openedJournal{log: r, assets: dir.Assets, wallet: dir.Wallet, projection: dir.projectionDir(), tail: &tail, snapshots: devSnapshots(data), close: func() { _ = r.Close() }}, nil
 }
 
 func (a *app) openClusterJournal(ctx context.Context, path string) (*openedJournal, error) {
@@ -79,7 +80,7 @@ func (a *app) openClusterJournal(ctx context.Context, path string) (*openedJourn
 		closeAll()
 		return nil, err
 	}
-	return &openedJournal{log: n.log, assets: n.cfg.assets, wallet: c.Cluster, shards: liveShards{n}, close: func() { _ = closeLog(); closeAll() }}, nil
+	return &openedJournal{log: n.log, assets: n.cfg.assets, wallet: c.Cluster, shards: liveShards{n}, snapshots: c.Snapshots, close: func() { _ = closeLog(); closeAll() }}, nil
 }
 
 func (a *app) journalCmd() *cobra.Command {
@@ -146,9 +147,13 @@ func (a *app) journalReplayCmd() *cobra.Command {
 func (a *app) journalReadCmd(name, short string, fold bool) *cobra.Command {
 	var data, path string
 	var partitions []int
+	var fromSnapshot bool
 	cmd := &cobra.Command{
 		Use: name, Short: short, Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if fromSnapshot {
+				return a.replayFromSnapshots(cmd.Context(), place{data: data, path: path}, partitions)
+			}
 			j, err := a.openJournal(cmd.Context(), data, path)
 			if err != nil {
 				return err
@@ -164,6 +169,9 @@ func (a *app) journalReadCmd(name, short string, fold bool) *cobra.Command {
 		},
 	}
 	journalFlags(cmd, &data, &path, &partitions)
+	if fold {
+		cmd.Flags().BoolVar(&fromSnapshot, "from-snapshot", false, "begin at the newest snapshot instead; the digests are the same")
+	}
 	return cmd
 }
 
@@ -179,6 +187,9 @@ func (a *app) showParts(parts []reconcile.PartitionReport) error {
 		}
 		for why, n := range p.Dropped {
 			fmt.Fprintf(a.out, ", %d frames dropped (%s)", n, why)
+		}
+		if p.Snapshot != "" {
+			fmt.Fprintf(a.out, ", from snapshot %s", p.Snapshot)
 		}
 		fmt.Fprintln(a.out)
 	}

@@ -40,6 +40,8 @@ type Config struct {
 	Origins      []string `koanf:"origins"`
 	Dev          bool     `koanf:"dev"` // accept one broker, no ACL, no token beyond loopback
 
+	Snapshots SnapshotsConfig `koanf:"snapshots"`
+
 	ZooKeeperAuth string `koanf:"zookeeper_auth"` // user:password of the digest ACL
 }
 
@@ -53,14 +55,18 @@ type ShardConfig struct {
 var configDefaults = map[string]any{
 	"cluster": "main", "partitions": 8, "topic": "wallet.journal", "replicas": 3,
 	"http": "127.0.0.1:8080", "admin": "127.0.0.1:8081", "reads_http": "127.0.0.1:8082", "dev": false,
+	"snapshots.at": "00:00", "snapshots.every_events": 0, "snapshots.keep": 3, "snapshots.keep_days": 7,
 }
 
-// configKeys are all keys that may be set, as they stand in YAML; WALLETD_<KEY> in the environment, --<key> as a flag.
+// configKeys are all keys that may be set, as they stand in YAML, a dot before what is nested; WALLETD_<KEY> in the environment
+// (with _ for the dot), --<key> as a flag.
 var configKeys = []string{"cluster", "partitions", "assets", "shards", "zookeeper", "kafka", "topic", "replicas", "keeps", "id", "http", "admin",
-	"projector_url", "reads_http", "data", "token", "origins", "dev", "zookeeper_auth"}
+	"projector_url", "reads_http", "data", "token", "origins", "dev", "zookeeper_auth",
+	"snapshots.dir", "snapshots.at", "snapshots.every_events", "snapshots.keep", "snapshots.keep_days",
+	"snapshots.s3.endpoint", "snapshots.s3.bucket", "snapshots.s3.prefix", "snapshots.s3.region", "snapshots.s3.access_key", "snapshots.s3.secret_key"}
 
 // secretKeys are not shown by `config show`.
-var secretKeys = []string{"token", "zookeeper_auth"}
+var secretKeys = []string{"token", "zookeeper_auth", "snapshots.s3.secret_key"}
 
 // Origins of a value, for `config show --origin`.
 type origins map[string]string
@@ -98,7 +104,7 @@ func loadConfig(path string, flags *pflag.FlagSet) (Config, origins, error) {
 		if err := layer.load(l); err != nil {
 			return Config{}, nil, fmt.Errorf("config: %s: %w", layer.name, err)
 		}
-		for key, v := range l.Raw() {
+		for key, v := range l.All() {
 			if !slices.Contains(configKeys, key) {
 				errs = append(errs, fmt.Errorf("config: %s: unknown key %q (known: %s)", layer.name, key, strings.Join(configKeys, ", ")))
 				continue
@@ -129,6 +135,11 @@ func envProvider() *env.Env {
 			return "", nil
 		case isList(key):
 			return key, strings.Split(v, ",")
+		}
+		for _, nested := range configKeys {
+			if strings.ReplaceAll(nested, ".", "_") == key {
+				return nested, v
+			}
 		}
 		return key, v
 	}})
@@ -163,6 +174,9 @@ func (c *Config) complete() {
 	if c.Data == "" {
 		c.Data = filepath.Join(dataHome(), c.Cluster)
 	}
+	if c.Snapshots.Dir == "" {
+		c.Snapshots.Dir = filepath.Join(c.Data, "snapshots")
+	}
 	if len(c.Keeps) == 0 {
 		for _, s := range c.Shards {
 			c.Keeps = append(c.Keeps, s.ID)
@@ -194,6 +208,9 @@ func (c *Config) validate(r roles) error {
 	miss(len(c.ZooKeeper) == 0, "zookeeper names no server (zookeeper: [host:2181, …])")
 	miss((r.keeper || r.projector || r.init) && len(c.Kafka) == 0, "kafka names no broker (kafka: [host:9092, …])")
 	miss((r.keeper || r.init) && len(c.Shards) == 0, "shards is empty (shards: [{id: s1, addr: host:6379}, …])")
+	if r.keeper || r.projector {
+		errs = append(errs, c.Snapshots.problems()...)
+	}
 	for i, s := range c.Shards {
 		miss(s.ID == "" || s.Addr == "", "shards[%d] needs id and addr", i)
 	}

@@ -122,9 +122,45 @@ func TestMisuseIsOneLineWithTheFix(t *testing.T) {
 }
 
 func TestConfigShowNamesOrigins(t *testing.T) {
-	t.Setenv("WALLETD_TOKEN", "secret")
+	t.Setenv("WALLETD_TOKEN", "hush-hush")
 	code, out, errs := run(t, "config", "show", "-c", yamlFile(t, goodYAML), "--origin")
-	if code != 0 || !strings.Contains(out, "environment") || !strings.Contains(out, "default") || strings.Contains(out, "secret") {
+	if code != 0 || !strings.Contains(out, "environment") || !strings.Contains(out, "default") || strings.Contains(out, "hush-hush") {
 		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+}
+
+func TestSnapshotKeys(t *testing.T) {
+	t.Setenv("WALLETD_SNAPSHOTS_S3_SECRET_KEY", "hush-hush")
+	t.Setenv("WALLETD_SNAPSHOTS_KEEP", "5")
+	yaml := goodYAML + `
+data: /data
+snapshots:
+  at: "03:30"
+  every_events: 1000000
+  s3: {endpoint: "https://s3.example.com", bucket: b, access_key: a}
+`
+	c, from, err := loadConfig(yamlFile(t, yaml), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.Snapshots
+	if s.At != "03:30" || s.EveryEvents != 1_000_000 || s.Keep != 5 || s.KeepDays != 7 || s.S3.Bucket != "b" || s.S3.SecretKey != "hush-hush" || s.Dir != "/data/snapshots" || len(s.problems()) != 0 {
+		t.Errorf("%+v: %v", s, s.problems())
+	}
+	if from["snapshots.keep"] != "environment" || !strings.HasPrefix(from["snapshots.at"], "file ") || from["snapshots.keep_days"] != "default" {
+		t.Errorf("%v", from)
+	}
+	if _, out, _ := run(t, "config", "show", "-c", yamlFile(t, yaml)); strings.Contains(out, "hush") || !strings.Contains(out, "https://s3.example.com") {
+		t.Error(out)
+	}
+	if _, _, err := loadConfig(yamlFile(t, goodYAML+"snapshots: {dri: x}\n"), nil); err == nil || !strings.Contains(err.Error(), `"snapshots.dri"`) {
+		t.Error(err)
+	}
+	for _, wrong := range []string{"at: noon", "keep: 0", "keep_days: -1", "s3: {bucket: b}", "s3: {endpoint: x, bucket: b}"} {
+		c, _, err := loadConfig(yamlFile(t, goodYAML+"snapshots: {"+wrong+"}\n"), nil)
+		must(t, err)
+		if err := c.validate(roles{projector: true}); err == nil || !strings.Contains(err.Error(), "snapshots") {
+			t.Errorf("%s: %v", wrong, err)
+		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 //	map.json      the map and the epochs given out
 //	journal/      the file journal: the truth
 //	projection/   read models; may be deleted, they are rebuilt
+//	snapshots/    states from which a rebuild begins; may be deleted
 //	redis/        working directories of the shards; nothing in them counts
 type dataDir struct {
 	path string
@@ -140,7 +141,7 @@ func fresh(path string) error {
 		return fmt.Errorf("--fresh: %w", err)
 	}
 	// wallet.json goes last: a directory of which only a part is gone is damaged, not empty.
-	ours := []string{"projection", "redis", "kafka", "journal", "map.json", "wallet.json"}
+	ours := []string{"projection", "snapshots", "redis", "kafka", "journal", "map.json", "wallet.json"}
 	for _, e := range entries {
 		if !slices.Contains(ours, e.Name()) {
 			return exit(exitUsage, "--fresh: %s holds %s, which is not walletd's; name another --data, or remove it yourself", path, e.Name())

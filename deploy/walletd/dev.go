@@ -113,7 +113,7 @@ func (a *app) dev(ctx context.Context, o devOptions) (err error) {
 		return err
 	}
 	n := &node{
-		cfg:    nodeConfig{partitions: dir.Partitions, assets: dir.Assets, id: "dev", keeps: dir.Shards, wallet: dir.Wallet, projection: dir.projectionDir(), token: a.token, whole: true},
+		cfg:    nodeConfig{partitions: dir.Partitions, assets: dir.Assets, id: "dev", keeps: dir.Shards, wallet: dir.Wallet, projection: dir.projectionDir(), snapshots: devSnapshots(dir.path), dev: true, token: a.token, whole: true},
 		log:    log,
 		source: router, store: router, election: router,
 		logger: logger, public: public, admin: admin,

@@ -20,6 +20,7 @@ import (
 	"walletd/gateway"
 	"walletd/journal"
 	"walletd/projector"
+	"walletd/projector/snapshot"
 	"walletd/projector/view"
 	"walletd/shardrouter"
 	"walletd/shardrouter/keeper"
@@ -38,6 +39,8 @@ type nodeConfig struct {
 	keeps        []string // shards that this process stands for
 	projection   string   // directory of the read models
 	projectorURL string   // of another process, where this one has no projector
+	snapshots    SnapshotsConfig
+	dev          bool // of one machine, or accepting less: drills need no consent
 	token        string
 	origins      []string
 	whole        bool // it does not begin with a journal that is damaged in part
@@ -53,14 +56,18 @@ type node struct {
 	logger        *slog.Logger
 	public, admin net.Listener
 
-	registry  *prometheus.Registry
-	lanes     *lane.Lanes
-	view      *view.View
-	projector *projector.Projector
-	keepers   []*keeper.Keeper
-	gateway   *gateway.Server
-	empty     bool                  // the journal has no event yet
-	damage    atomic.Pointer[error] // of the journal, that a keeper has found
+	registry   *prometheus.Registry
+	lanes      *lane.Lanes
+	view       *view.View
+	projector  *projector.Projector
+	keepers    []*keeper.Keeper
+	watching   watching // what keepers tell
+	shelf      *snapshot.Shelf
+	taker      *snapshot.Taker // nil without a projection
+	gateway    *gateway.Server
+	empty      bool // the journal has no event yet
+	closeShelf func()
+	damage     atomic.Pointer[error] // of the journal, that a keeper has found
 }
 
 // run creates the parts, wires and opens them, calls ready when everything answers, waits for ctx, and stops in reverse:
@@ -82,6 +89,9 @@ func (n *node) run(ctx context.Context, r roles, ready func(context.Context) err
 	}
 	if n.projector != nil {
 		parts.Go(func() error { return quiet(inner, n.projector.Run(inner)) })
+	}
+	if n.taker != nil {
+		parts.Go(func() error { return quiet(inner, n.taker.Run(inner)) })
 	}
 	doors := n.doors(r)
 	for _, d := range doors {
@@ -141,6 +151,11 @@ func (n *node) create(ctx context.Context, r roles) (err error) {
 	}
 	if r.projector {
 		if err := n.createProjector(); err != nil {
+			return err
+		}
+	}
+	if r.keeper || r.projector {
+		if err := n.createSnapshots(); err != nil {
 			return err
 		}
 	}
@@ -280,6 +295,12 @@ func (n *node) stopDoors(doors []door) {
 }
 
 func (n *node) close() error {
+	if n.taker != nil {
+		n.taker.Close()
+	}
+	if n.closeShelf != nil {
+		n.closeShelf()
+	}
 	if n.view != nil {
 		return n.view.Close()
 	}

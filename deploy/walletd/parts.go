@@ -49,9 +49,14 @@ func (n *node) lag(partition int) uint64 { return n.projector.Behind(partition) 
 
 // createKeepers makes a keeper for every shard that this process stands for.
 func (n *node) createKeepers() error {
+	var snapshots keeper.Snapshots
+	if n.shelf != nil {
+		snapshots = beginnings{n.shelf}
+	}
 	for _, shard := range n.cfg.keeps {
 		k, err := keeper.New(keeper.Config{Shard: shard, Name: n.cfg.id, Partitions: n.cfg.partitions, Map: n.source, Store: n.store, Election: n.election,
-			Journal: n.log, Shards: n.lanes, Marks: n.lanes.Mark, Log: n.logger})
+			Journal: n.log, Shards: n.lanes, Marks: n.lanes.Mark, Log: n.logger,
+			Snapshots: snapshots, Progress: func(p keeper.Progress) { n.watching.told(shard, p) }})
 		if err != nil {
 			return fmt.Errorf("keeper of shard %s: %w", shard, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"slices"
@@ -114,7 +115,7 @@ every event in a durable journal from which everything can be rebuilt.
 	}
 	root.AddCommand(a.devCmd(), a.roleCmd("gateway"), a.roleCmd("keeper"), a.roleCmd("projector"), a.roleCmd("all"), a.clusterCmd(), a.configCmd(),
 		a.accountCmd(), a.balanceCmd(), a.entriesCmd(), a.transferCmd(), a.transfersCmd(), a.reserveCmd(), a.confirmCmd(), a.cancelCmd(),
-		a.journalCmd(), a.reconcileCmd(), a.benchCmd(), a.versionCmd())
+		a.journalCmd(), a.snapshotCmd(), a.drillCmd(), a.reconcileCmd(), a.benchCmd(), a.versionCmd())
 	return root
 }
 
@@ -126,6 +127,11 @@ func args(min, max int) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// messages logs what a command's parts have to say.
+func (a *app) messages() *slog.Logger {
+	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: logLevel()}))
 }
 
 func envOr(name, fallback string) string {

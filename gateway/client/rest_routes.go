@@ -236,6 +236,20 @@ func (r *REST) Reconcile(ctx context.Context) (v Reconciliation, err error) {
 	return v, nil
 }
 
+// Operate calls a route of the admin listener, once: body is sent as JSON (nil: none), the answer decoded into what into
+// points to. It takes as long as ctx allows.
+func (r *REST) Operate(ctx context.Context, method, path string, body, into any) error {
+	q := request{method: method, path: path, once: true, long: true}
+	if body != nil {
+		var err error
+		if q.body, err = json.Marshal(body); err != nil {
+			return fmt.Errorf("%s %s: %w", method, path, err)
+		}
+	}
+	_, err := r.do(ctx, q, into)
+	return err
+}
+
 // Version is what a wallet says about itself (admin listener).
 type Version struct {
 	Version    string         `json:"version"`

@@ -33,6 +33,7 @@ type PartitionReport struct {
 	Chain     string                    `json:"chain"`  // SHA-256 over all frames that count, hex
 	Digest    string                    `json:"digest"` // of the state, hex
 	Dropped   map[journal.Verdict]int64 `json:"dropped,omitempty"`
+	Snapshot  string                    `json:"snapshot,omitempty"` // at which the replay began; "": at the first record
 	Compared  []string                  `json:"compared,omitempty"` // what the replay was held against
 }
 

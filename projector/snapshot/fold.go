@@ -15,6 +15,7 @@ type FoldConfig struct {
 	Partition int
 	From      *Loaded            // nil: from the first record; it is given away
 	Until     int64              // offset behind the last record folded; 0: the present end
+	UntilSeq  uint64             // seq of the last event folded; 0: as Until says
 	Progress  func(folded int64) // records folded, now and then; nil: nobody is told
 }
 
@@ -26,6 +27,7 @@ type Folded struct {
 	Records       int64        // folded
 	Dropped       map[journal.Verdict]int64
 	Sent          Sends
+	From          string // the snapshot that it began at; "": the first record
 }
 
 var errUntil = errors.New("far enough")
@@ -38,6 +40,7 @@ func Fold(ctx context.Context, c FoldConfig) (*Folded, error) {
 	if l := c.From; l != nil && l.Header.Cursor.Offset > 0 {
 		f.Book, f.Cursor, f.Last, f.Genesis = l.Book, l.Header.Cursor, l.Header.Last, l.Header.Genesis
 		f.Sent.begin(l)
+		f.From = l.ID
 		from, known = f.Cursor.Offset-1, false // and the record before, to know the log by
 	} else {
 		f.Book = journal.NewBook(c.Partition, c.Log.Partitions())
@@ -83,7 +86,12 @@ func (f *Folded) record(c *FoldConfig, offset int64, record []byte) error {
 	if frame.Kind != journal.FrameEvents {
 		return nil
 	}
-	err = frame.EachEvent(func(e *journal.Event) error { return f.Book.Apply(e, &f.Sent) })
+	err = frame.EachEvent(func(e *journal.Event) error {
+		if c.UntilSeq > 0 && e.Seq > c.UntilSeq {
+			return errUntil
+		}
+		return f.Book.Apply(e, &f.Sent)
+	})
 	if errors.Is(err, journal.ErrBadFrame) && !errors.Is(err, journal.ErrDamaged) {
 		err = fmt.Errorf("%w: %w", journal.ErrDamaged, err)
 	}
