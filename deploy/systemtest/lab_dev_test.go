@@ -1,8 +1,10 @@
 package systemtest
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -170,18 +172,8 @@ func (c *childRedis) resume() error {
 	return syscall.Kill(c.pid, syscall.SIGCONT)
 }
 
-// isOurs guards against a pid that another process has meanwhile.
+// isOurs guards against a pid that another process has meanwhile: a Redis names its address in its command line.
 func (c *childRedis) isOurs() bool {
-	for _, line := range leftovers(c.s.data) {
-		if pid, _, _ := cutPID(line); pid == c.pid {
-			return true
-		}
-	}
-	return false
-}
-
-// cutPID reads a line of leftovers.
-func cutPID(line string) (pid int, rest string, ok bool) {
-	n, err := fmt.Sscanf(line, "%d:", &pid)
-	return pid, line, n == 1 && err == nil
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.pid))
+	return err == nil && bytes.Contains(b, []byte(c.addr()))
 }
