@@ -99,6 +99,16 @@ func (f *Filter) Each(fn func(n int, b *FilterBlock) error) error {
 	return nil
 }
 
+// Blocks is the number of blocks that have been made.
+func (f *Filter) Blocks() (n int) {
+	for _, b := range f.blocks {
+		if b != nil {
+			n++
+		}
+	}
+	return n
+}
+
 // Covers reports whether f takes every id for known that o does.
 func (f *Filter) Covers(o *Filter) bool {
 	return o.Each(func(n int, b *FilterBlock) error {

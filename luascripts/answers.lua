@@ -7,7 +7,7 @@ local out, outs, entry, entries, events, event_bytes = {}, 0, {}, 0, 0, 0
 
 -- What has changed.
 local changed, changes, moved = {}, 0, {}
-local key_writes, key_written = {}, 0
+local key_writes, key_written, slice_writes = {}, 0, {} -- slice_writes: the key_writes of each time slice
 local res_changed, res_changes, res_moved = {}, 0, {}
 local channel_moved, details_changed = {}, {}
 

@@ -57,9 +57,13 @@ func benchMove(r *journal.Row, op journal.Op, verdict uint8, i int) {
 var benchSizes = []int{16, 64, 256, 1024}
 
 func benchRows(b *testing.B, want journal.Status, fill func(*journal.Row, int)) {
+	benchRowsOn(b, benchShard, want, fill)
+}
+
+func benchRowsOn(b *testing.B, shard func(*testing.B) *Shard, want journal.Status, fill func(*journal.Row, int)) {
 	for _, size := range benchSizes {
 		b.Run(strconv.Itoa(size), func(b *testing.B) {
-			s := benchShard(b)
+			s := shard(b)
 			var t Train
 			var r journal.Row
 			var packed []byte
@@ -118,16 +122,20 @@ func BenchmarkDeliver(b *testing.B) {
 }
 
 func benchShard(b *testing.B) *Shard {
-	s := openShard(b, local.Redis(b).Addr)
+	s, book := openShard(b, local.Redis(b).Addr), benchBook()
+	if err := s.Load(b.Context(), book); err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
+func benchBook() *journal.Book {
 	book := journal.NewBook(0, 1)
 	book.Epoch = 1
 	for _, h := range benchHandles {
 		book.State.SetAccount(h, journal.Account{Available: 1e12, Version: 1, StatusSeq: 1})
 	}
-	if err := s.Load(b.Context(), book); err != nil {
-		b.Fatal(err)
-	}
-	return s
+	return book
 }
 
 func benchTrain(b *testing.B, s *Shard, t *Train, want journal.Status) {

@@ -67,7 +67,11 @@ func everyOutcome() []string {
 	add(journal.OpRead, journal.OK, journal.AccountNotFound)
 	add(journal.OpCheck, journal.OK, journal.PayeeNotFound, journal.AssetMismatch, journal.PayeeClosed, journal.PayeeFrozen, journal.BalanceOverflow)
 	add(journal.OpLook, journal.OK, journal.ReservationNotFound)
-	return all
+	add(journal.OpEvict, journal.Evicted, journal.NotDue)
+	for _, op := range []journal.Op{journal.OpTransfer, journal.OpPay, journal.OpReserve, journal.OpConfirm, journal.OpCancel, journal.OpLook} {
+		add(op, journal.KeyOld)
+	}
+	return append(all, "slice dropped", "reservation swept")
 }
 
 type differential struct {
@@ -86,6 +90,7 @@ type differential struct {
 func newDifferential(t testing.TB, s *Shard, seed uint64) *differential {
 	d := &differential{world: newWorld(seed, 3), t: t, s: s, seen: map[string]int{}, sums: map[journal.Asset]int64{}, fold: map[int]*journal.Book{}}
 	wiped(t, s)
+	s.keySlice = testSlice
 	var books []*journal.Book
 	for p, b := range d.books {
 		d.fold[p] = journal.NewBook(p, d.partitions)
@@ -100,6 +105,9 @@ func (d *differential) train() {
 	d.t.Helper()
 	d.collect()
 	d.run()
+	if d.one(0.4) {
+		d.tend()
+	}
 }
 
 // collect packs a random train.
@@ -217,7 +225,11 @@ func (d *differential) outcome(b *journal.Book, reply *Reply, o *rows.Outcome) {
 	if o.Position != at || reply.Seq() != b.Seq {
 		d.t.Fatalf("%v %v at %v (seq %d), want %v (seq %d)", r.Op, o.Status, o.Position, reply.Seq(), at, b.Seq)
 	}
-	if record := wantRecord(b, &r, o.Status); !bytes.Equal(o.Record, record) {
+	record := wantRecord(b, &r, o.Status)
+	if o.Status == journal.KeyOld {
+		record = reply.Row()
+	}
+	if !bytes.Equal(o.Record, record) {
 		d.t.Fatalf("%v %v carries %x, want %x", r.Op, o.Status, o.Record, record)
 	}
 }
@@ -306,8 +318,14 @@ func (d *differential) passTime() {
 // finish compares the three: the shard, the Books that were held against it, and the fold of the outbox.
 func (d *differential) finish() {
 	d.t.Helper()
+	w, err := d.s.Window(d.t.Context())
+	must(d.t, err)
+	for _, slice := range w.Slices {
+		d.filter(slice)
+	}
 	shard, err := d.s.Dump(d.t.Context(), d.partitions)
 	must(d.t, err)
+	d.covered(shard)
 	sums := map[journal.Asset]int64{}
 	for p, b := range d.books {
 		want := dumpText(d.t, b)
@@ -368,9 +386,5 @@ func must(t testing.TB, err error) {
 func wiped(t testing.TB, s *Shard) {
 	t.Helper()
 	must(t, s.Wipe(t.Context(), 1<<32-1))
-	held, err := s.Lease(t.Context(), forever)
-	must(t, err)
-	if !held {
-		t.Fatal("no lease for nobody's partitions")
-	}
+	must(t, s.Admit(t.Context(), 0, forever))
 }

@@ -12,7 +12,8 @@ const scanCount = 1000 // fields a reply
 
 // Dump reads the whole shard into Books in memory, by partition; partitions is the number of the whole wallet's. It is not
 // atomic: while trains run, it shows no moment that ever was. A partition of which there are records but no part record
-// has epoch 0 and seq 0.
+// has epoch 0 and seq 0. What a partition has evicted is not in its Book, whether it is still in the shard or not; the filter
+// is the shard's, which may know more ids than were evicted.
 func (s *Shard) Dump(ctx context.Context, partitions int) (map[int]*journal.Book, error) {
 	d := dumper{Shard: s, partitions: partitions, books: map[int]*journal.Book{}}
 	parts, err := s.Parts(ctx)
@@ -45,6 +46,9 @@ func (d *dumper) all(ctx context.Context) error {
 	}
 	if err == nil {
 		err = d.scan(ctx, deliveredKey, ofChannel, d.delivered)
+	}
+	if err == nil {
+		err = d.scan(ctx, filterKey, ofChannel, d.filter)
 	}
 	return err
 }
@@ -133,7 +137,7 @@ func (d *dumper) key(field, value []byte) error {
 		return err
 	}
 	k, err := journal.ParseKeyRecord(value)
-	if err == nil {
+	if err == nil && k.TimeMS >= b.EvictedMS {
 		b.State.SetKey(id, k)
 	}
 	return err
@@ -145,7 +149,7 @@ func (d *dumper) reservation(field, value []byte) error {
 		return err
 	}
 	r, err := journal.ParseReservation(value)
-	if err == nil {
+	if err == nil && (r.Status == journal.Tried || r.ResolvedMS >= b.EvictedMS) {
 		b.State.SetReservation(id, r)
 	}
 	return err
@@ -157,5 +161,15 @@ func (d *dumper) delivered(field, value []byte) error {
 	}
 	b := d.book(int(binary.BigEndian.Uint16(field)))
 	b.State.SetDelivered(int(binary.BigEndian.Uint16(field[2:])), u56(value))
+	return nil
+}
+
+func (d *dumper) filter(field, value []byte) error {
+	if len(field) != 4 || len(value) != journal.FilterBlockSize {
+		return badField(field)
+	}
+	b := d.book(int(binary.BigEndian.Uint16(field)))
+	block := journal.FilterBlock(value)
+	b.State.(*journal.Memory).Filter.Merge(int(binary.BigEndian.Uint16(field[2:])), &block)
 	return nil
 }

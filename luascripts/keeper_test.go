@@ -66,10 +66,10 @@ func TestLoadIsFenced(t *testing.T) {
 	s := openShard(t, local.Redis(t).Addr)
 	ctx := t.Context()
 	books := bigBooks(1, 100)
-	old := loader{Shard: s, field: loaderField, token: "the old keeper"}
-	began, err := s.scriptInt(ctx, loadBeginScript, old.token, partitionField(0)+"\x00\x00\x00\x01")
+	old := loader{Shard: s, field: loaderField, token: "the old keeper", sliceMS: testSlice.Milliseconds(), used: map[int64]bool{}}
+	began, err := s.scriptInt(ctx, loadBeginScript, old.token, appendU56(nil, uint64(old.sliceMS)), partitionField(0)+"\x00\x00\x00\x01")
 	must(t, old.check(began, err))
-	must(t, s.client.ScriptLoad(ctx, loadScript.text).Err())
+	must(t, old.prepare(ctx))
 	must(t, old.book(ctx, books[0]))
 	must(t, old.flush(ctx))
 	if parts, _ := s.Parts(ctx); len(parts) != 0 {

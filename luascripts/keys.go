@@ -1,6 +1,9 @@
 package luascripts
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // The keys of a shard (design section 5). They belong to the shard, not to a partition; a field says whose it is.
 const (
@@ -9,10 +12,12 @@ const (
 	reservationsKey = "reservations" // id 16 → journal.Reservation
 	deliveredKey    = "delivered"    // partition u16, source u16 → seq u56
 	partsKey        = "parts"        // partition u16 → epoch u32, seq u56, time_ms, evicted_ms u56; and the fields below
+	filterKey       = "filter"       // partition u16, block u16 → journal.FilterBlock, of the ids in sealed slices (window.go)
 	outboxKey       = "outbox"       // a stream with ids 1-0, 2-0, …; field "e" → sections (OutboxEntry)
 
 	counterField = "outbox" // in parts: the number of the last outbox entry, u56
 	loaderField  = "loader" // in parts: who is loading the shard at the moment (Load)
+	windowField  = "window" // in parts: the time slices of key records (Window)
 	leaseField   = "lease"  // in parts: until when, in the shard's clock, it may run trains, ms since 1970, u56 (lease.go)
 	keeperField  = "keeper" // in parts: epoch u32 of the keeper that admitted trains last (Admit)
 	movingField  = "moving" // in parts, + partition u16: it does not serve, though records of it may be here (move.go)
@@ -21,7 +26,18 @@ const (
 	marksChannel = "marks" // pub/sub (PublishMarks)
 )
 
-// keysKey is the hash of a time slice's key records: id 16 → journal.KeyRecord. A slice is dropped by one UNLINK.
-func keysKey(slice int) string { return "keys:" + strconv.Itoa(slice) }
+// keysKey is the hash of a time slice's key records: id 16 → journal.KeyRecord. A slice is dropped by one UNLINK. Scripts
+// name it themselves.
+func keysKey(slice int64) string { return "keys:" + strconv.FormatInt(slice, 10) }
 
 const keysPattern = "keys:*"
+
+// sliceOf is the slice of a key that keysKey has named.
+func sliceOf(key string) (slice int64, ok bool) {
+	n, ok := strings.CutPrefix(key, strings.TrimSuffix(keysPattern, "*"))
+	if !ok {
+		return 0, false
+	}
+	slice, err := strconv.ParseInt(n, 10, 64)
+	return slice, err == nil
+}

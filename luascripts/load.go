@@ -43,7 +43,7 @@ func (s *Shard) load(ctx context.Context, books []*journal.Book, write func(*loa
 		highest = max(highest, b.Epoch)
 	}
 	l := loader{Shard: s, field: loaderField, token: string(binary.BigEndian.AppendUint32(nil, highest)) + rand.Text()}
-	begin, end := []any{l.token}, []any{l.token}
+	begin, end := []any{l.token, s.sliceWord()}, []any{}
 	for _, b := range books {
 		name := partitionField(b.Partition)
 		begin = append(begin, string(binary.BigEndian.AppendUint32([]byte(name), b.Epoch)))
@@ -52,7 +52,7 @@ func (s *Shard) load(ctx context.Context, books []*journal.Book, write func(*loa
 	if err := l.check(s.scriptInt(ctx, loadBeginScript, begin...)); err != nil {
 		return err
 	}
-	if err := s.client.ScriptLoad(ctx, loadScript.text).Err(); err != nil {
+	if err := l.prepare(ctx); err != nil {
 		return err
 	}
 	if err := write(&l); err != nil {
@@ -61,6 +61,7 @@ func (s *Shard) load(ctx context.Context, books []*journal.Book, write func(*loa
 	if err := l.flush(ctx); err != nil {
 		return err
 	}
+	end = append([]any{l.token, l.loaded()}, end...)
 	return l.check(s.scriptInt(ctx, loadEndScript, end...))
 }
 
@@ -71,11 +72,27 @@ func (s *Shard) scriptInt(ctx context.Context, sc script, args ...any) (int, err
 // loader collects fields into script calls, and those into pipelines.
 type loader struct {
 	*Shard
-	field string // of parts, that names who loads
-	token string // what it holds while we do
-	calls []*redis.Cmd
-	pipe  redis.Pipeliner
-	pace  func(ctx context.Context, took time.Duration) // after each pipeline; nil = at once
+	field   string // of parts, that names who loads
+	token   string // what it holds while we do
+	calls   []*redis.Cmd
+	pipe    redis.Pipeliner
+	pace    func(ctx context.Context, took time.Duration) // after each pipeline; nil = at once
+	sliceMS int64
+	used    map[int64]bool // slices that have got key records
+
+	filtered bool // the filter has got something
+}
+
+// prepare is what comes before anything is written.
+func (l *loader) prepare(ctx context.Context) error {
+	for _, sc := range []script{loadScript, loadFilterScript} {
+		if err := l.client.ScriptLoad(ctx, sc.text).Err(); err != nil {
+			return err
+		}
+	}
+	window, err := l.Window(ctx)
+	l.sliceMS, l.used = window.SliceMS, map[int64]bool{}
+	return err
 }
 
 func (l *loader) check(answer int, err error) error { return overtaken(answer, err) }
@@ -113,13 +130,16 @@ func (l *loader) book(ctx context.Context, b *journal.Book) error {
 			}
 		}
 	})
-	write(keysKey(l.slices[len(l.slices)-1]), func(yield func(f, v []byte) bool) {
-		for id, k := range m.Keys {
-			if !yield(id[:], k.Append(nil)) {
-				return
+	for slice, ids := range l.sliced(m) {
+		write(keysKey(slice), func(yield func(f, v []byte) bool) {
+			for _, id := range ids {
+				if !yield(id[:], m.Keys[id].Append(nil)) {
+					return
+				}
 			}
-		}
-	})
+		})
+	}
+	write(filterKey, l.filter(b.Partition, filterOf(m)))
 	write(reservationsKey, func(yield func(f, v []byte) bool) {
 		for id, r := range m.Reservations {
 			if !yield(id[:], r.Append(nil)) {
@@ -141,33 +161,37 @@ func channelField(partition, source int) []byte {
 	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, uint16(partition)), uint16(source))
 }
 
-// fields writes a hash's fields, loadPairs a call.
+// fields writes a hash's fields, loadPairs a call; blocks of the filter are added to what is there.
 func (l *loader) fields(ctx context.Context, key string, each func(yield func(field, value []byte) bool)) error {
 	var args []any
 	var err error
+	sc, pairs := loadScript, loadPairs
+	if key == filterKey {
+		sc, pairs = loadFilterScript, filterPairs
+	}
 	send := func() bool {
 		if len(args) > 0 {
-			err = l.call(ctx, key, args)
+			err = l.call(ctx, sc, key, args)
 			args = nil
 		}
 		return err == nil
 	}
 	each(func(field, value []byte) bool {
 		if args == nil {
-			args = append(make([]any, 0, 2+2*loadPairs), l.field, l.token)
+			args = append(make([]any, 0, 2+2*pairs), l.field, l.token)
 		}
 		args = append(args, string(field), value)
-		return len(args) < 2+2*loadPairs || send()
+		return len(args) < 2+2*pairs || send()
 	})
 	send()
 	return err
 }
 
-func (l *loader) call(ctx context.Context, key string, args []any) error {
+func (l *loader) call(ctx context.Context, sc script, key string, args []any) error {
 	if l.pipe == nil {
 		l.pipe = l.client.Pipeline()
 	}
-	l.calls = append(l.calls, l.pipe.EvalSha(ctx, loadScript.sha, []string{partsKey, key}, args...))
+	l.calls = append(l.calls, l.pipe.EvalSha(ctx, sc.sha, []string{partsKey, key}, args...))
 	if len(l.calls) < loadWindow {
 		return nil
 	}
@@ -198,7 +222,7 @@ func (l *loader) flush(ctx context.Context) error {
 // serves, whoever reads the outbox begins at 0 again, and whoever was loading the shard has lost it. ErrOvertaken: the shard
 // is served or loaded in a higher epoch than this one; nothing was removed.
 func (s *Shard) Wipe(ctx context.Context, epoch uint32) error {
-	keys := []string{partsKey, accountsKey, detailsKey, reservationsKey, deliveredKey, outboxKey}
+	keys := []string{partsKey, accountsKey, detailsKey, reservationsKey, deliveredKey, outboxKey, filterKey}
 	answer, err := s.client.Eval(ctx, wipeScript.text, keys, binary.BigEndian.AppendUint32(nil, epoch), keysPattern).Int()
 	return s.fault("wipe", overtaken(answer, err))
 }

@@ -3,6 +3,7 @@ package luascripts
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,11 +46,18 @@ func TestActFiles(t *testing.T) {
 			t.Errorf("%s is in no script", e.Name())
 		}
 	}
-	for o := journal.OpOpen; o <= journal.OpLook; o++ {
+	for _, o := range slices.Concat(ops(journal.OpOpen, journal.OpLook), []journal.Op{journal.OpEvict}) {
 		if !acts[o.String()] {
 			t.Errorf("%v has no file", o)
 		}
 	}
+}
+
+func ops(from, to journal.Op) (all []journal.Op) {
+	for o := from; o <= to; o++ {
+		all = append(all, o)
+	}
+	return all
 }
 
 // Redis' struct packs the sizes that records use, right to the last bit at both ends of a double's integers.

@@ -112,6 +112,7 @@ type Loading struct {
 	keeper    uint32
 	partition int
 	value     string // in parts, while it is ours
+	to        loader
 }
 
 // Join begins to load a partition; records of it that are here from an earlier time are removed. partitions is the number of
@@ -119,7 +120,7 @@ type Loading struct {
 func (s *Shard) Join(ctx context.Context, keeper uint32, partition, partitions int) (*Loading, error) {
 	l := &Loading{shard: s, keeper: keeper, partition: partition, value: string(rune(asideLoading)) + rand.Text()}
 	fault := func(err error) error { return s.fault(fmt.Sprintf("load partition %d into", partition), err) }
-	answer, err := s.scriptInt(ctx, joinBeginScript, epochWord(keeper), partitionField(partition), l.value)
+	answer, err := s.scriptInt(ctx, joinBeginScript, epochWord(keeper), partitionField(partition), l.value, s.sliceWord())
 	switch {
 	case err != nil:
 		return nil, fault(err)
@@ -130,7 +131,8 @@ func (s *Shard) Join(ctx context.Context, keeper uint32, partition, partitions i
 			return nil, fault(err)
 		}
 	}
-	if err := s.client.ScriptLoad(ctx, loadScript.text).Err(); err != nil {
+	l.to = loader{Shard: s, field: asideField(partition), token: l.value}
+	if err := l.to.prepare(ctx); err != nil {
 		return nil, fault(err)
 	}
 	return l, nil
@@ -139,20 +141,19 @@ func (s *Shard) Join(ctx context.Context, keeper uint32, partition, partitions i
 // Write writes the Book's records, a Memory's: all of it, or what has changed since. It does not serve yet. gently: the others'
 // trains come first.
 func (l *Loading) Write(ctx context.Context, b *journal.Book, gently bool) error {
-	to := loader{Shard: l.shard, field: asideField(l.partition), token: l.value}
-	if gently {
-		to.pace = restAsLong
+	if l.to.pace = nil; gently {
+		l.to.pace = restAsLong
 	}
-	err := to.book(ctx, b)
+	err := l.to.book(ctx, b)
 	if err == nil {
-		err = to.flush(ctx)
+		err = l.to.flush(ctx)
 	}
 	return l.shard.fault(fmt.Sprintf("load partition %d into", l.partition), err)
 }
 
 // Serve lets the partition serve in the Book's epoch, at its seq: everything of it has been written. A repeat changes nothing.
 func (l *Loading) Serve(ctx context.Context, b *journal.Book) error {
-	err := l.shard.beginsHere(ctx, l.keeper, b.Epoch, joinEndScript, partitionField(l.partition), l.value, b.AppendPart(nil))
+	err := l.shard.beginsHere(ctx, l.keeper, b.Epoch, joinEndScript, partitionField(l.partition), l.value, b.AppendPart(nil), l.to.loaded())
 	return l.shard.fault(fmt.Sprintf("load partition %d into", l.partition), err)
 }
 
@@ -217,7 +218,7 @@ type fieldKind int
 const (
 	ofHandle  fieldKind = iota // of an account
 	ofID                       // of a key or a reservation
-	ofChannel                  // partition u16, source u16
+	ofChannel                  // partition u16, source u16, or block of the filter u16
 )
 
 func (k fieldKind) partition(field string, partitions int) (int, error) {
@@ -239,7 +240,7 @@ func (s *Shard) eachRecord(ctx context.Context, fn func(key string, kind fieldKi
 	if err != nil {
 		return err
 	}
-	kinds := map[string]fieldKind{accountsKey: ofHandle, detailsKey: ofHandle, reservationsKey: ofID, deliveredKey: ofChannel}
+	kinds := map[string]fieldKind{accountsKey: ofHandle, detailsKey: ofHandle, reservationsKey: ofID, deliveredKey: ofChannel, filterKey: ofChannel}
 	for _, key := range slices {
 		kinds[key] = ofID
 	}

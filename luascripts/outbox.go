@@ -21,7 +21,9 @@ type OutboxEntry struct {
 }
 
 // NewOutboxEntry is an entry whose sections came from elsewhere than ReadOutbox, packed as train.lua does.
-func NewOutboxEntry(id uint64, sections []byte) OutboxEntry { return OutboxEntry{ID: id, sections: sections} }
+func NewOutboxEntry(id uint64, sections []byte) OutboxEntry {
+	return OutboxEntry{ID: id, sections: sections}
+}
 
 // Happened is a run of events of one partition, contiguous, from one train.
 type Happened struct {

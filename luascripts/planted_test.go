@@ -15,7 +15,7 @@ import (
 func TestPlanted(t *testing.T) {
 	for _, bug := range []planted.Bug{
 		planted.NoTombstone, planted.FundsBeforeKey, planted.LossyNumbers, planted.EpochUnchecked, planted.DeliverNoCompare,
-		planted.ConfirmNeedsMemory, planted.ClientRetries,
+		planted.ConfirmNeedsMemory, planted.ClientRetries, planted.EvictUnfiltered,
 	} {
 		t.Run(string(bug), func(t *testing.T) {
 			server := local.Redis(t)

@@ -35,6 +35,7 @@ const sectionReplySize = 1 + 4 + 7 + 7
 //	read     OK: details length u16, account, details
 //	confirm  accepted, first or again: reservation length u8 (0 or 70), reservation as it is now
 //	cancel   OK, Cancelled, Expired: reservation length u8 (0 or 70), reservation
+//	all      KeyOld: nothing; rows.Outcome's record is the row itself
 //	look     OK: key record length u8, then rows.Outcome's record: reservation length u8 (0 or 70), reservation, key record
 type Reply struct {
 	t       *Train
@@ -181,6 +182,9 @@ func (r *Reply) record(o *rows.Outcome) {
 	}
 	if size > 0 {
 		o.Record = r.take(size)
+	}
+	if o.Status == journal.KeyOld {
+		o.Record = r.Row()
 	}
 }
 

@@ -25,6 +25,9 @@ type Config struct {
 	WriteTimeout time.Duration // 2 s
 	PoolTimeout  time.Duration // 1 s: the wait for a free connection
 	PoolSize     int           // 64 connections at most; they are made when needed
+
+	// KeySlice is how much time a hash of key records holds: 3 h. An empty shard gets it with its first Load and keeps it.
+	KeySlice time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -37,6 +40,7 @@ func (c Config) withDefaults() Config {
 	orElse(&c.ReadTimeout, 2*time.Second)
 	orElse(&c.WriteTimeout, 2*time.Second)
 	orElse(&c.PoolTimeout, time.Second)
+	orElse(&c.KeySlice, 3*time.Hour)
 	if c.PoolSize == 0 {
 		c.PoolSize = 64
 	}
@@ -53,6 +57,9 @@ func (c Config) validate() error {
 			errs = append(errs, fmt.Errorf("timeout %v is negative", d))
 		}
 	}
+	if c.KeySlice < time.Second && c.KeySlice != 0 {
+		errs = append(errs, fmt.Errorf("key slice %v is under a second", c.KeySlice))
+	}
 	if c.PoolSize < 0 {
 		errs = append(errs, fmt.Errorf("pool size %d is negative", c.PoolSize))
 	}
@@ -61,11 +68,10 @@ func (c Config) validate() error {
 
 // Shard is one Redis primary. Its methods may be called from several goroutines; each call answers or fails on its own.
 type Shard struct {
-	addr   string
-	client *redis.Client
-	slices []int // live time slices of keys; the last is written to
-	keys   []any // KEYS of a train
-
+	addr      string
+	client    *redis.Client
+	keys      []any // KEYS of a train
+	keySlice  time.Duration
 	admission admission     // in which its trains run
 	silence   time.Duration // of a subscription, after which its connection is tried
 }
@@ -77,7 +83,7 @@ func Open(c Config) (*Shard, error) {
 		return nil, fmt.Errorf("open shard: %w", err)
 	}
 	c = c.withDefaults()
-	s := &Shard{addr: c.Addr, slices: []int{0}, silence: marksPing, admission: admissionIn(c.Epoch), client: redis.NewClient(&redis.Options{
+	s := &Shard{addr: c.Addr, keySlice: c.KeySlice, silence: marksPing, admission: admissionIn(c.Epoch), client: redis.NewClient(&redis.Options{
 		Addr:     c.Addr,
 		Username: c.Username,
 		Password: c.Password,
@@ -99,15 +105,8 @@ func Open(c Config) (*Shard, error) {
 		DisableIdentity:          true, // no CLIENT SETINFO: one round trip less a connection
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})}
-	s.nameKeys()
+	s.keys = []any{accountsKey, detailsKey, reservationsKey, deliveredKey, partsKey, outboxKey, filterKey}
 	return s, nil
-}
-
-func (s *Shard) nameKeys() {
-	s.keys = []any{accountsKey, detailsKey, reservationsKey, deliveredKey, partsKey, outboxKey}
-	for _, slice := range s.slices {
-		s.keys = append(s.keys, keysKey(slice))
-	}
 }
 
 // Addr is where the shard is, host:port.
@@ -149,20 +148,26 @@ func newScript(text string) script {
 
 // shebang: out-of-memory, read-only and no-replicas refuse the whole script before it starts.
 var (
-	leaseScript     = newScript(assemble("#!lua flags=allow-oom", "lease.lua"))
-	fenceScript     = newScript(assemble("#!lua flags=allow-oom", "fence.lua"))
-	loadScript      = newScript(assemble("#!lua", "load.lua"))
-	loadBeginScript = newScript(assemble("#!lua flags=allow-oom", "loadbegin.lua"))
-	loadEndScript   = newScript(assemble("#!lua flags=allow-oom", "loadend.lua"))
-	unloadScript    = newScript(assemble("#!lua flags=allow-oom", "unload.lua"))
-	wipeScript      = newScript(assemble("#!lua flags=allow-oom", "wipe.lua"))
-	admitScript     = newScript(assemble("#!lua flags=allow-oom", "admit.lua"))
-	freezeScript    = newScript(assemble("#!lua flags=allow-oom", "freeze.lua"))
-	thawScript      = newScript(assemble("#!lua flags=allow-oom", "thaw.lua"))
-	joinBeginScript = newScript(assemble("#!lua flags=allow-oom", "joinbegin.lua"))
-	joinEndScript   = newScript(assemble("#!lua flags=allow-oom", "joinend.lua"))
-	eraseScript     = newScript(assemble("#!lua flags=allow-oom", "erase.lua"))
-	trimScript      = newScript(assemble("#!lua flags=allow-oom", "trim.lua"))
+	leaseScript       = newScript(assemble("#!lua flags=allow-oom", "lease.lua"))
+	fenceScript       = newScript(assemble("#!lua flags=allow-oom", "fence.lua"))
+	loadScript        = newScript(assemble("#!lua", "load.lua"))
+	loadFilterScript  = newScript(assemble("#!lua", "blocks.lua", "loadfilter.lua"))
+	loadBeginScript   = newScript(assemble("#!lua flags=allow-oom", "newwindow.lua", "loadbegin.lua"))
+	loadEndScript     = newScript(assemble("#!lua flags=allow-oom", "slices.lua", "loadend.lua"))
+	unloadScript      = newScript(assemble("#!lua flags=allow-oom", "unload.lua"))
+	wipeScript        = newScript(assemble("#!lua flags=allow-oom", "wipe.lua"))
+	admitScript       = newScript(assemble("#!lua flags=allow-oom", "admit.lua"))
+	freezeScript      = newScript(assemble("#!lua flags=allow-oom", "freeze.lua"))
+	thawScript        = newScript(assemble("#!lua flags=allow-oom", "thaw.lua"))
+	joinBeginScript   = newScript(assemble("#!lua flags=allow-oom", "newwindow.lua", "joinbegin.lua"))
+	joinEndScript     = newScript(assemble("#!lua flags=allow-oom", "slices.lua", "joinend.lua"))
+	eraseScript       = newScript(assemble("#!lua flags=allow-oom", "erase.lua"))
+	trimScript        = newScript(assemble("#!lua flags=allow-oom", "trim.lua"))
+	closeSlicesScript = newScript(assemble("#!lua flags=allow-oom", "keeps.lua", "closeslices.lua"))
+	filterScript      = newScript(assemble("#!lua flags=allow-oom", "keeps.lua", "blocks.lua", "filter.lua")) // so that memory can be freed
+	sealScript        = newScript(assemble("#!lua flags=allow-oom", "keeps.lua", "seal.lua"))
+	dropSliceScript   = newScript(assemble("#!lua flags=allow-oom", "keeps.lua", "slices.lua", "dropslice.lua"))
+	sweepScript       = newScript(assemble("#!lua flags=allow-oom", "keeps.lua", "sweep.lua"))
 )
 
 // Run sends the train and answers its outcomes, which share memory with it. ctx bounds the wait. It never loads the script: a
@@ -185,7 +190,6 @@ func (s *Shard) Run(ctx context.Context, t *Train) (Reply, error) {
 
 func (s *Shard) evalsha(ctx context.Context, t *Train, sc script) error {
 	t.sent = false
-	t.arg[1] = byte(len(s.slices))
 	args := append(t.words[:0], "evalsha", sc.sha, len(s.keys))
 	args = append(append(args, s.keys...), t)
 	t.words = args

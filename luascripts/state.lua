@@ -12,18 +12,18 @@ local spare, spare_asset = {}, {} -- the section's suspense account of an asset,
 -- A reservation is a number; res_status[r] is false while there is none. res_payer is an account, res_to a handle.
 local reservations, reservation_of, res_id = 0, {}, {}
 local res_to, res_amount, created_ms, captured, res_asset, remaining, res_payer, expires_ms = {}, {}, {}, {}, {}, {}, {}, {}
-local res_status, resolved_ms = {}, {}
+local res_status, resolved_ms, res_part = {}, {}, {} -- res_part: the partition
 
 -- An account is a number. available[a] is false while there is none. details: created_ms u56, JSON; loaded where named.
 local accounts, account_of, handle = 0, {}, {}
 local details, details_named = {}, {}
 local asset_of, overdraft, status_seq, flags, version, reserved, available = {}, {}, {}, {}, {}, {}, {}
 
--- A key is a number; record[k] is its packed journal.KeyRecord, false when the id is new.
-local keys, key_of, id_of, record = 0, {}, {}, {}
+-- A key is a number; record[k] is its packed journal.KeyRecord, false when the id is new; old[k]: it may be one that was evicted.
+local keys, key_of, id_of, key_part, old, record = 0, {}, {}, {}, {}, {}
 
 -- The section whose rows are being decided.
-local partition, epoch, seq, now = '', 0, 0, 0
+local partition, epoch, evicted, seq, now = '', 0, 0, 0, 0
 
 local byte, char, concat, call, spread = string.byte, string.char, table.concat, redis.call, unpack
 local pack, sub, read = struct.pack, string.sub, struct.unpack
@@ -32,7 +32,8 @@ local pack, sub, read = struct.pack, string.sub, struct.unpack
 -- at, acts[op](i) decides and applies. Which of the other arrays an act fills is its own business.
 local op, stop, at = {}, {}, {}
 local tomb, whole, verdict, payee, to, asset, held, amount, key, account = {}, {}, {}, {}, {}, {}, {}, {}, {}, {}
-local needs, acts = {nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil}, {nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil}
+local needs = {nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil}
+local acts = {nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil}
 local arg = ARGV[1]
 
 local function account_named(name)
@@ -48,7 +49,7 @@ local function key_named(id)
   local k = key_of[id]
   if not k then
     k = keys + 1
-    keys, key_of[id], id_of[k] = k, k, id
+    keys, key_of[id], id_of[k], key_part[k] = k, k, id, partition
   end
   return k
 end
@@ -57,7 +58,7 @@ local function reservation_named(id)
   local r = reservation_of[id]
   if not r then
     r = reservations + 1
-    reservations, reservation_of[id], res_id[r] = r, r, id
+    reservations, reservation_of[id], res_id[r], res_part[r] = r, r, id, partition
   end
   return r
 end

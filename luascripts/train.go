@@ -15,7 +15,7 @@ const (
 )
 
 const (
-	trainHeadSize   = 2         // version u8, slices u8
+	trainHeadSize   = 2         // version u8, 0 u8
 	sectionHeadSize = 2 + 4 + 6 // partition u16, epoch u32, rows u16, bytes u32
 	legCountAt      = 19        // of a packed deliver row
 )
@@ -58,7 +58,7 @@ func (t *Train) Releases() bool { return !t.restless }
 // Section begins the rows of a partition, which the caller knows to be in this epoch.
 func (t *Train) Section(partition int, epoch uint32) {
 	if len(t.arg) == 0 {
-		t.arg = append(t.arg, trainVersion, 0) // the shard knows its slices: Run
+		t.arg = append(t.arg, trainVersion, 0)
 	}
 	t.sections = append(t.sections, trainSection{partition: partition, epoch: epoch, head: len(t.arg)})
 	t.arg = binary.BigEndian.AppendUint16(t.arg, uint16(partition))

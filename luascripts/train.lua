@@ -1,6 +1,6 @@
 -- train: everything that waits for this shard in one call: read once, decide every row in order, write once.
--- KEYS: accounts, details, reservations, delivered, parts, outbox, then the keys hash of each live time slice (written: the last)
--- ARGV[1]: version u8, slices u8, then sections: partition u16, epoch u32, rows u16, bytes u32, rows (journal.Row)
+-- KEYS: accounts, details, reservations, delivered, parts, outbox, filter; the hashes of key records are named here, by time slice
+-- ARGV[1]: version u8, 0 u8, then sections: partition u16, epoch u32, rows u16, bytes u32, rows (journal.Row)
 -- answers per section: status u8, epoch u32, base seq u56, time_ms u56, then each row's outcome (reply.go);
 --   a section whose partition does not serve the caller has no outcomes
 -- appends to the outbox, if anything happened: sections of partition u16, epoch u32, first seq u56, time_ms u56, events u16,
@@ -29,16 +29,16 @@ local function store(hash, words)
 end
 
 -- Read once: the partitions first, because rows of one that does not serve the caller are not looked at.
-local version_of_train, slices, here = byte(arg, 1, 2)
-if version_of_train ~= TRAIN_VERSION or slices ~= #KEYS - 6 then error('a train of another build') end
+local here
+if byte(arg) ~= TRAIN_VERSION then error('a train of another build') end
 
-local starts, fields, p = {}, {'outbox', 'lease'}, 3
+local starts, fields, p = {}, {'outbox', 'lease', 'window'}, 3
 while p <= #arg do
   local name, e, rows, bytes = read('>c2I4HI4', arg, p)
   sections = sections + 1
   of_partition[sections], of_epoch[sections] = name, e
   first_row[sections], last_row[sections], starts[sections] = 1, rows, p + 12
-  fields[sections + 2] = name
+  fields[sections + 3] = name
   p = p + 12 + bytes
 end
 local parts = load(KEYS[5], fields)
@@ -47,11 +47,13 @@ local parts = load(KEYS[5], fields)
 local time = call('TIME')
 local clock = time[1] * 1000 + math.floor(time[2] / 1000)
 local lease = parts[2] and read('>I7', parts[2]) or 0
+local window = parts[3]
+local slice_ms, floor, sealed, filtered, live, behind = slices_of(window)
 
 local n = 0
 for s = 1, sections do
-  local part, name = parts[s + 2], of_partition[s]
-  state_of[s] = OK
+  local part, name = parts[s + 3], of_partition[s]
+  state_of[s] = window and OK or UNINITIALISED
   if not part then state_of[s] = call('HEXISTS', KEYS[5], 'moving' .. name) == 1 and MOVING or UNINITIALISED end
   if part then
     part_epoch[name], part_seq[name], part_ms[name], part_evicted[name] = read('>I4I7I7I7', part)
@@ -83,6 +85,7 @@ for r = 1, reservations do
     res_status[r], payer, res_to[r], res_amount[r], remaining[r], captured[r], res_asset[r], created_ms[r], expires_ms[r],
       resolved_ms[r] = read('>Bc12c12I7I7I7HI7I7I7', v)
     res_payer[r] = account_named(payer)
+    if res_status[r] ~= TRIED and resolved_ms[r] < part_evicted[res_part[r]] then res_status[r] = false end
   end
 end
 
@@ -102,14 +105,49 @@ if next(details_named) then
   for j = 1, #owners do details[owners[j]] = values[j] end
 end
 
-record = load(KEYS[#KEYS], id_of)
-for s = #KEYS - 1, 7, -1 do
-  local missing, ids = {}, {}
-  for k = 1, keys do
-    if not record[k] then missing[#missing + 1], ids[#ids + 1] = k, id_of[k] end
+-- Keys: first in the slices that are not in the filter, which is mostly one; then, behind, only what the filter may know.
+local function look_for(some, slices, from)
+  for j = from, 1, -1 do
+    local missing, ids = {}, {}
+    for m = 1, #some do
+      local k = some[m]
+      if not record[k] then missing[#missing + 1], ids[#ids + 1] = k, id_of[k] end
+    end
+    if #ids == 0 then return end
+    values = load('keys:' .. slices[j], ids)
+    for m = 1, #ids do record[missing[m]] = values[m] end
   end
-  values = load(KEYS[s], ids)
-  for j = 1, #ids do record[missing[j]] = values[j] end
+end
+
+local found_behind = false
+if #live > 0 then record = load('keys:' .. live[#live], id_of) end
+if #live > 1 then
+  local all = {}
+  for k = 1, keys do all[k] = k end
+  look_for(all, live, #live - 1)
+end
+if filtered then
+  local asked, blocks, m = {}, {}, 0
+  for k = 1, keys do
+    if not record[k] then
+      m = m + 1
+      asked[m], blocks[m] = k, key_part[k] .. sub(id_of[k], 5, 6)
+    end
+  end
+  values = load(KEYS[7], blocks)
+  local maybe = {}
+  for j = 1, m do
+    local block, k = values[j], asked[j]
+    if block and may_know(block, id_of[k]) then maybe[#maybe + 1] = k end
+  end
+  look_for(maybe, behind, #behind)
+  for j = 1, #maybe do
+    local k = maybe[j]
+    if record[k] then found_behind = true else old[k] = true end
+  end
+end
+for name, before in pairs(part_evicted) do
+  if before > 0 and (found_behind or before > sealed * slice_ms) then forget(name, before) end
 end
 
 values = load(KEYS[4], channel_field)
@@ -118,20 +156,22 @@ for d = 1, channels do delivered[d] = values[d] and read('>I7', values[d]) or 0 
 -- Decide every row in order.
 for s = 1, sections do
   partition = of_partition[s]
-  epoch, seq, now = part_epoch[partition] or 0, part_seq[partition] or 0, math.max(clock, part_ms[partition] or 0)
+  epoch, seq, evicted = part_epoch[partition] or 0, part_seq[partition] or 0, part_evicted[partition] or 0
+  now = math.max(clock, floor * slice_ms, part_ms[partition] or 0)
   put(pack('>BI4I7I7', state_of[s], epoch, seq, now))
   if state_of[s] == OK then
     local base = seq
     entries = entries + 1
     here, events, event_bytes = entries, 0, 0
     entry[here] = ''
+    open_slice(math.floor(now / slice_ms))
     for i = first_row[s], last_row[s] do
       local act = acts[op[i]]
       if act then act(i) else answer(MALFORMED) end
     end
     if events > 0 then
       entry[here] = partition .. pack('>I4I7I7HI4', epoch, base + 1, now, events, event_bytes)
-      part_seq[partition], part_ms[partition], part_moved[partition] = seq, now, true
+      part_seq[partition], part_ms[partition], part_evicted[partition], part_moved[partition] = seq, now, evicted, true
     end
   end
 end
@@ -141,6 +181,8 @@ if next(part_moved) then
   local id = (parts[1] and read('>I7', parts[1]) or 0) + 1
   call('XADD', KEYS[6], string.format('%.0f-0', id), 'e', concat(entry))
   local moves = {'outbox', pack('>I7', id)}
+  local fresh = fresh_slices(live)
+  if fresh then moves[3], moves[4] = 'window', with_slices(window, fresh) end
   for name in pairs(part_moved) do
     moves[#moves + 1], moves[#moves + 2] = name,
       pack('>I4I7I7I7', part_epoch[name], part_seq[name], part_ms[name], part_evicted[name])
@@ -156,7 +198,7 @@ for c = 1, changes do
   w = w + 2
 end
 store(KEYS[1], words)
-store(KEYS[#KEYS], key_writes)
+for slice, written in pairs(slice_writes) do store('keys:' .. slice, written) end
 
 if res_changes > 0 then
   words = {}

@@ -274,42 +274,6 @@ func TestDeliveryBackwards(t *testing.T) {
 	`)
 }
 
-// Key records lie in hashes by time slice: a lookup tries each, new ones go to the last.
-func TestKeySlices(t *testing.T) {
-	s := openShard(t, local.Redis(t).Addr)
-	b := tellerAt(t, s)
-	b.read(`
-		open MINT issuance       -> opened
-		open A                   -> opened
-		transfer t1 MINT A 5     -> confirmed
-		transfer t2 A MINT 9     -> insufficient_funds 4
-	`)
-	s.slices = []int{0, 7, 8}
-	s.nameKeys()
-	b.read(`
-		transfer t1 MINT A 5     -> confirmed again
-		transfer t3 MINT A 1     -> confirmed
-		transfer t2 A MINT 9     -> insufficient_funds 4 again
-	`)
-	s.slices = []int{0, 8, 9}
-	s.nameKeys()
-	b.read(`transfer t3 MINT A 1 -> confirmed again`)
-	for key, want := range map[string]int64{keysKey(0): 2, keysKey(7): 0, keysKey(8): 1, keysKey(9): 0} {
-		if n := s.client.HLen(t.Context(), key).Val(); n != want {
-			t.Errorf("%s has %d records, want %d", key, n, want)
-		}
-	}
-	books, err := s.Dump(t.Context(), 1)
-	must(t, err)
-	if n := len(books[0].State.(*journal.Memory).Keys); n != 3 {
-		t.Errorf("the dump has %d keys, want 3", n)
-	}
-	must(t, s.Wipe(t.Context(), 1<<32-1))
-	if n := s.client.DBSize(t.Context()).Val(); n != 0 {
-		t.Errorf("%d keys are left after a wipe", n)
-	}
-}
-
 // sectionHead packs what a shard says of a section.
 func sectionHead(status journal.Status, epoch byte, base, timeMS uint64) []byte {
 	b := []byte{byte(status), 0, 0, 0, epoch}

@@ -14,7 +14,7 @@ import (
 var luaFiles embed.FS
 
 // trainVersion is the first byte of a train.
-const trainVersion = 1
+const trainVersion = 2
 
 // Bits of a status byte in a reply; a status is < 64.
 const (
@@ -47,11 +47,13 @@ var words = map[string]string{
 	"ACCOUNT_NOT_EMPTY": status(journal.AccountNotEmpty), "PRECONDITION_FAILED": status(journal.PreconditionFailed),
 	"ALTER_CONFLICT": status(journal.AlterConflict), "ACCOUNT_NOT_FOUND": status(journal.AccountNotFound),
 	"DELIVERY_GAP": status(journal.DeliveryGap), "SUSPENSE_FULL": status(journal.SuspenseFull), "NOT_DUE": status(journal.NotDue),
+	"EVICTED": status(journal.Evicted), "KEY_OLD": status(journal.KeyOld),
 	"UNINITIALISED": status(journal.Uninitialised), "STALE_EPOCH": status(journal.StaleEpoch), "LEASE_OVER": status(journal.LeaseOver), "MOVING": status(journal.Moving), "MALFORMED": status(journal.Malformed),
 
 	"OPEN": op(journal.OpOpen), "ALTER": op(journal.OpAlter), "READ": op(journal.OpRead), "CHECK": op(journal.OpCheck),
 	"TRANSFER": op(journal.OpTransfer), "PAY": op(journal.OpPay), "RESERVE": op(journal.OpReserve), "CONFIRM": op(journal.OpConfirm),
 	"CANCEL": op(journal.OpCancel), "EXPIRE": op(journal.OpExpire), "DELIVER": op(journal.OpDeliver), "LOOK": op(journal.OpLook),
+	"EVICT": op(journal.OpEvict),
 
 	"ISSUANCE": number(int(journal.Issuance)), "FROZEN_SENDING": number(int(journal.FrozenSending)),
 	"FROZEN_RECEIVING": number(int(journal.FrozenReceiving)), "CLOSED": number(int(journal.Closed)),
@@ -59,7 +61,9 @@ var words = map[string]string{
 	"AMOUNT_MAX": number(int(journal.AmountMax)), "VERDICT_LOCAL": number(journal.VerdictLocal), "LEG_SIZE": number(journal.LegSize),
 	"RESERVATION_SIZE": number(journal.ReservationSize), "NOBODY": "'" + strings.Repeat(`\0`, len(journal.Handle{})) + "'",
 	"TRAIN_VERSION": number(trainVersion), "ACTS_MAX": number(ActsMax), "FIELDS_MAX": number(fieldsMax),
-	"CLAIM_SIZE": number(claimSize), "OWNED_SIZE": number(ownedSize), "PART_SIZE": number(journal.PartSize),
+	"CLAIM_SIZE": number(claimSize), "WINDOW_HEAD_SIZE": number(windowHeadSize), "SLICE_SIZE": number(sliceSize),
+	"SECTOR_SIZE": number(journal.FilterBlockSize / 4), "FILTER_BLOCK_SIZE": number(journal.FilterBlockSize), "OWNED_SIZE": number(ownedSize),
+	"EVICTED_AT": number(partEvictedAt), "RESOLVED_AT": number(reservationResolvedAt), "PART_SIZE": number(journal.PartSize),
 	"REPLAYED": number(replayedBit), "DETAIL_FOLLOWS": number(detailBit),
 }
 

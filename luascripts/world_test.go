@@ -18,6 +18,7 @@ type world struct {
 	reserved   map[int][]journal.ID
 	keys       int
 	ids        map[int][]journal.ID
+	sent       map[journal.ID]bool
 }
 
 const worldAccounts = 5 // a partition
@@ -25,7 +26,7 @@ const worldAccounts = 5 // a partition
 func newWorld(seed uint64, partitions int) *world {
 	w := &world{
 		Rand: rand.New(rand.NewPCG(seed, 1)), partitions: partitions, books: map[int]*journal.Book{},
-		accounts: map[int][]journal.Handle{}, past: map[int][][]byte{}, reserved: map[int][]journal.ID{}, ids: map[int][]journal.ID{},
+		accounts: map[int][]journal.Handle{}, past: map[int][][]byte{}, reserved: map[int][]journal.ID{}, ids: map[int][]journal.ID{}, sent: map[journal.ID]bool{},
 	}
 	for p := range partitions {
 		b := journal.NewBook(p, partitions)
@@ -106,10 +107,11 @@ func (w *world) reference() []byte { return pick(w, nil, nil, []byte("rent"), []
 // row is a packed random act for the partition.
 func (w *world) row(p int) []byte {
 	if past := w.past[p]; len(past) > 0 && w.one(0.15) {
-		return w.again(pick(w, past...))
+		return w.clear(p, w.again(pick(w, past...)))
 	}
 	r := w.act(p)
-	packed := r.Append(nil)
+	packed := w.clear(p, r.Append(nil))
+	w.sent[r.ID] = true
 	if r.Op.Keyed() {
 		w.ids[p] = append(w.ids[p], r.ID)
 	}
@@ -143,6 +145,8 @@ func (w *world) act(p int) *journal.Row {
 		}
 	case n < 14:
 		w.alter(p, r)
+	case n < 15:
+		w.evict(p, r)
 	case n < 18:
 		r.Op, r.Details = journal.OpRead, w.one(0.5)
 	case n < 23:

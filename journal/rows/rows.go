@@ -47,7 +47,7 @@ type Outcome struct {
 	Position journal.Position // of the row's event; without one, of the partition's last event when it was answered
 	TimeMS   int64            // the shard's time of the act
 	Detail   uint64           // as in journal.Outcome; check: the payee's status seq; delivery_gap: delivered[source]
-	Record   []byte           // read: account, details; confirm, cancel: the reservation or nothing; look: see Key
+	Record   []byte           // read: account, details; confirm, cancel: the reservation or nothing; look: see Key; key_old: the row
 	Carry    []byte           // what the producer sent along with a check
 }
 

@@ -1,6 +1,6 @@
 -- confirm: captures a reservation, in whole or in part, and credits the payee here or by the channel.
 -- row: verdict, id, reservation, to, amount (minor units; 0: all that remains), final, ext
--- outcome: Confirmed, or Tried while it stays open, each with journal.ConfirmDetail and the reservation; first answer; refusal
+-- outcome: Confirmed, or Tried while it stays open, each with journal.ConfirmDetail and the reservation; first answer; KeyOld; refusal
 
 needs[CONFIRM] = function(i, p)
   local v, id, reservation, name, sum, final = read('>Bc16c16c12I7B', arg, p + 3)
@@ -16,6 +16,7 @@ acts[CONFIRM] = function(i)
   -- Decide.
   if seen then return first_answer(i, seen) end
   local status = res_status[r]
+  if (old[key[i]] or (not status and old[tomb[i]])) and is_old(i) then return answer(KEY_OLD) end
   if not status then return refuse(i, entombed(tomb[i]) and ALREADY_CANCELLED or RESERVATION_NOT_FOUND) end
   if handle[res_payer[r]] == payee[i] then return answer(SAME_ACCOUNT) end
   if sum == 0 then sum = remaining[r] end

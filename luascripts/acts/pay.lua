@@ -1,6 +1,6 @@
 -- pay: takes an amount from a payer here for a payee of another partition; the channel delivers the credit.
 -- row: verdict (what the payee's check said), id, account (payer), to, amount (minor units), asset, ref, ext
--- outcome: Confirmed; the first answer of a key that was seen; a refusal of semantics section 1
+-- outcome: Confirmed; the first answer of a key that was seen; KeyOld; a refusal of semantics section 1
 
 needs[PAY] = function(i, p)
   local v, id, payer, name, sum, kind = read('>Bc16c12c12I7H', arg, p + 3)
@@ -15,6 +15,7 @@ acts[PAY] = function(i)
   -- Decide.
   local seen = record[key[i]]
   if seen then return first_answer(i, seen) end
+  if old[key[i]] and is_old(i) then return answer(KEY_OLD) end
   if handle[payer] == payee[i] then return answer(SAME_ACCOUNT) end
   local v = payee_status(i, asset[i], sum)
   local no, detail = try_refused(i, v)

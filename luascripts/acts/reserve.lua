@@ -1,7 +1,7 @@
 -- reserve: takes an amount from the payer's available balance and keeps it aside (Try). Never from the overdraft; the
 -- payee's room is looked at when it is captured.
 -- row: verdict, id, account (payer), to (zeros: named with the confirm), amount (minor units), asset, ref, expires_in_s, ext
--- outcome: Tried; the first answer of a key that was seen; a refusal of semantics section 1
+-- outcome: Tried; the first answer of a key that was seen; KeyOld; a refusal of semantics section 1
 
 needs[RESERVE] = function(i, p)
   needs[PAY](i, p)
@@ -14,6 +14,7 @@ acts[RESERVE] = function(i)
   -- Decide.
   local seen = record[key[i]]
   if seen then return first_answer(i, seen) end
+  if old[key[i]] and is_old(i) then return answer(KEY_OLD) end
   if handle[payer] == payee[i] then return answer(SAME_ACCOUNT) end
   local v = payee[i] == NOBODY and OK or payee_status(i, asset[i], sum)
   local no, detail = try_refused(i, v)

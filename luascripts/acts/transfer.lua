@@ -1,6 +1,6 @@
 -- transfer: moves an amount between two accounts of this partition.
 -- row: verdict, id, account (payer), to, amount (minor units), asset, ref, ext
--- outcome: Confirmed; the first answer of a key that was seen; a refusal of semantics section 1
+-- outcome: Confirmed; the first answer of a key that was seen; KeyOld; a refusal of semantics section 1
 
 needs[TRANSFER] = function(i, p)
   local id, payer, name, sum, kind = read('>c16c12c12I7H', arg, p + 4)
@@ -14,6 +14,7 @@ acts[TRANSFER] = function(i)
   -- Decide.
   local seen = record[key[i]]
   if seen then return first_answer(i, seen) end
+  if old[key[i]] and is_old(i) then return answer(KEY_OLD) end
   if payer == a then return answer(SAME_ACCOUNT) end
   local v = check(a, asset[i], sum)
   local no, detail = try_refused(i, v)
