@@ -37,7 +37,7 @@ func newClusterForm(t testing.TB) *form {
 		timing: timing{length: 8 * time.Second, lasts: 5 * time.Second, faultsMax: 5},
 		load:   loadOptions{sessions: 4, workers: 12, perSecond: 500, perPartition: 1, loners: 2, readers: 1, burst: 100},
 		can:    func() []fault { return sortedFaults(newClusterFaults().faults()) },
-		start:  func(t testing.TB, _ int, _ string) stand { return newClusterStand(t, s) },
+		start:  func(t testing.TB, _ int, _ uint64, _ string) stand { return newClusterStand(t, s) },
 		slots:  1,
 	}
 }
@@ -104,12 +104,12 @@ func (s *clusterStand) faults() map[fault]func() func() {
 	for i, r := range s.redis {
 		maps.Copy(all, r.all(numbered("redis", i)))
 	}
-	for target, w := range s.wires {
+	for target := range s.wires {
 		match := func([]byte) bool { return true }
 		if target == numbered(redisWire, 0) || target == numbered(redisWire, 1) {
 			match = aScript
 		}
-		maps.Copy(all, wireFaults(w, target, match))
+		maps.Copy(all, wireFaults(target, match, func() []*faultproxy.Proxy { return []*faultproxy.Proxy{s.wires[target]} }))
 	}
 	for target, x := range s.servers {
 		all[fault{kindKill, target}], all[fault{kindFreeze, target}] = x.kill, x.freeze

@@ -33,7 +33,7 @@ func newDevForm() *form {
 		timing: timing{length: 4 * time.Second, lasts: 2 * time.Second, faultsMax: 5},
 		load:   loadOptions{sessions: 4, workers: 12, perSecond: 700, perPartition: 2, loners: 2, readers: 1, burst: 100},
 		can:    func() []fault { return sortedFaults(new(devStand).faults()) },
-		start:  func(t testing.TB, _ int, _ string) stand { return newDevStand(t) },
+		start:  func(t testing.TB, _ int, _ uint64, _ string) stand { return newDevStand(t) },
 		slots:  2,
 	}
 }
@@ -64,7 +64,7 @@ func (s *devStand) faults() map[fault]func() func() {
 		delete(all, fault{kindEmpty, numbered("redis", i)}) // walletd restarts it by itself: kill -9 is that
 	}
 	for i := range labGateways {
-		maps.Copy(all, wireFaults(s.doors[i], numbered("client↔gateway", i), nil))
+		maps.Copy(all, wireFaults(numbered(clientWire, i), nil, func() []*faultproxy.Proxy { return s.doors[i : i+1] }))
 	}
 	return all
 }
@@ -126,7 +126,8 @@ func (s *devStand) whole() {
 type childRedis struct {
 	s   *devStand
 	i   int
-	pid int // when it was last in our hands
+	pid int // that is frozen
+	was int // that was killed
 }
 
 func (c *childRedis) addr() string { return c.s.ready.Redis[c.i].Addr }
@@ -134,18 +135,15 @@ func (c *childRedis) dir() string {
 	return filepath.Join(c.s.data, "redis", c.s.ready.Redis[c.i].Shard)
 }
 
-func (c *childRedis) signal(sig syscall.Signal) error {
-	pid, err := redisPID(c.addr())
-	if err != nil {
-		return err
-	}
-	c.pid = pid
-	return syscall.Kill(pid, sig)
-}
-
 func (c *childRedis) kill() {
-	c.pid = 0
-	if err := c.signal(syscall.SIGKILL); err != nil {
+	pid, err := redisPID(c.addr())
+	if err != nil && c.isOurs() { // it is frozen, and does not say
+		pid, err = c.pid, nil
+	}
+	if err == nil {
+		err = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if c.was = pid; err != nil {
 		c.s.t.Logf("%s is not there to be killed: %v", c.addr(), err)
 	}
 }
@@ -156,17 +154,22 @@ func (c *childRedis) up() error {
 			return nil // it starts with walletd
 		}
 		pid, err := redisPID(c.addr())
-		if err == nil && pid == c.pid {
+		if err == nil && pid == c.was {
 			err = fmt.Errorf("pid %d still answers", pid)
 		}
 		return err
 	})
 }
 
-func (c *childRedis) pause() error { return c.signal(syscall.SIGSTOP) }
+func (c *childRedis) pause() (err error) {
+	if c.pid, err = redisPID(c.addr()); err != nil {
+		return err
+	}
+	return syscall.Kill(c.pid, syscall.SIGSTOP)
+}
 
 func (c *childRedis) resume() error {
-	if c.pid == 0 || !c.isOurs() {
+	if !c.isOurs() {
 		return nil
 	}
 	return syscall.Kill(c.pid, syscall.SIGCONT)
@@ -175,5 +178,5 @@ func (c *childRedis) resume() error {
 // isOurs guards against a pid that another process has meanwhile: a Redis names its address in its command line.
 func (c *childRedis) isOurs() bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.pid))
-	return err == nil && bytes.Contains(b, []byte(c.addr()))
+	return c.pid > 0 && err == nil && bytes.Contains(b, []byte(c.addr()))
 }

@@ -28,11 +28,12 @@ const (
 	labPartitions = 4
 	labShards     = 2
 	labGateways   = 2
+	labRedis      = 4 // the shards' primaries, a replica of the first, a spare
 )
 
 // slot is what runs of the in-process form share, one after the other.
 type slot struct {
-	redis  [labShards]*redisFaults
+	redis  [labRedis]*redisFaults
 	broker *labBroker // nil: the journal is in files
 	topics int
 }
@@ -41,15 +42,14 @@ type slot struct {
 type inprocess struct {
 	t      testing.TB
 	w      *wallet
-	redis  [labShards]*redisFaults
+	redis  [labRedis]*redisFaults
 	log    journal.Log
 	broker *labBroker // nil: the journal is in files
 	router *shardrouter.Static
 	said   *slog.Logger
 
-	toGateways [labShards]*faultproxy.Proxy // gateways' and keepers' trains
-	toKeepers  [labShards]*faultproxy.Proxy // keepers' own calls
-	doors      [labGateways]*faultproxy.Proxy
+	trains [labRedis]*faultproxy.Proxy // the ways that the map names
+	doors  [labGateways]*faultproxy.Proxy
 
 	gateways  [labGateways]*labGateway
 	keepers   [labShards]*labKeeper
@@ -80,23 +80,24 @@ func newInprocess(t testing.TB, slots int, brokers bool) *form {
 		timing: timing{length: 1200 * time.Millisecond, lasts: time.Second, faultsMax: 6},
 		load:   loadOptions{sessions: 4, workers: 8, perSecond: 500, perPartition: 2, loners: 1, readers: 1, burst: 40},
 		can:    func() []fault { return sortedFaults((&inprocess{broker: all[0].broker}).faults()) },
-		start:  func(t testing.TB, n int, keep string) stand { return startInprocess(t, all[n], keep) },
-		slots:  slots,
+		start: func(t testing.TB, n int, seed uint64, keep string) stand {
+			return startInprocess(t, all[n], keep, seed%2 == 0)
+		},
+		slots: slots,
 	}
 }
 
-func startInprocess(t testing.TB, s *slot, dir string) *inprocess {
+// startInprocess starts a wallet; candidates: its first shard has a replica, and a spare is there.
+func startInprocess(t testing.TB, s *slot, dir string, candidates bool) *inprocess {
 	t.Helper()
 	f := &inprocess{t: t, redis: s.redis, said: labLogger(t, dir)}
-	var shards []shardrouter.Shard
 	for i, r := range f.redis {
 		r.t, r.set = t, map[string]bool{"maxmemory": true, "maxmemory-policy": true}
 		r.whole()
-		mustDo(t, "empty "+r.name, r.ask("FLUSHALL"), r.ask("SCRIPT FLUSH"), r.ask("CONFIG RESETSTAT"))
-		f.toGateways[i], f.toKeepers[i] = faultproxy.ForTest(t, r.hand.addr()), faultproxy.ForTest(t, r.hand.addr())
-		shards = append(shards, shardrouter.Shard{ID: shardID(i), Primary: f.toGateways[i].Addr()})
+		mustDo(t, "empty "+r.name, r.ask("REPLICAOF NO ONE"), r.ask("FLUSHALL"), r.ask("SCRIPT FLUSH"), r.ask("CONFIG RESETSTAT"))
+		f.trains[i] = faultproxy.ForTest(t, r.hand.addr())
 	}
-	initial, err := shardrouter.NewMap(labPartitions, shards...)
+	initial, err := f.firstMap(candidates)
 	mustDo(t, "map", err)
 	f.router, err = shardrouter.NewStatic(shardrouter.StaticConfig{Initial: initial})
 	mustDo(t, "map", err)
@@ -125,6 +126,22 @@ func startInprocess(t testing.TB, s *slot, dir string) *inprocess {
 	f.start()
 	await(t, recoverLimit, "every partition is served", f.serves)
 	return f
+}
+
+// firstMap is the map of the beginning.
+func (f *inprocess) firstMap(candidates bool) (*shardrouter.Map, error) {
+	var shards []shardrouter.Shard
+	for i := range labShards {
+		shards = append(shards, shardrouter.Shard{ID: shardID(i), Primary: f.trains[i].Addr()})
+	}
+	if candidates {
+		shards[0].Replicas = []string{f.trains[labShards].Addr()}
+	}
+	m, err := shardrouter.NewMap(labPartitions, shards...)
+	if err == nil && candidates {
+		m = m.WithSpares(f.trains[labShards+1].Addr())
+	}
+	return m, err
 }
 
 func shardID(i int) string { return fmt.Sprintf("s%d", i+1) }
@@ -170,10 +187,11 @@ func (f *inprocess) calm() {
 	}
 	for i, r := range f.redis {
 		r.whole()
-		f.toGateways[i].Heal()
-		f.toKeepers[i].Heal()
-		f.keepers[i].log.whole()
-		f.rivals[i].log.whole()
+		f.trains[i].Heal()
+	}
+	for i := range f.keepers {
+		f.keepers[i].calm()
+		f.rivals[i].calm()
 	}
 	for _, d := range f.doors {
 		if d != nil {
@@ -221,10 +239,12 @@ func (f *inprocess) reconcile() error {
 // faults implements stand. Nothing is touched before one of them begins, so that their names can be asked of an empty one.
 func (f *inprocess) faults() map[fault]func() func() {
 	all := map[fault]func() func(){}
-	for i := range labShards {
+	for i := range labRedis {
 		maps.Copy(all, f.redis[i].all(numbered("redis", i)))
-		maps.Copy(all, wireFaults(f.toGateways[i], numbered("gateway↔redis", i), aScript))
-		maps.Copy(all, wireFaults(f.toKeepers[i], numbered("keeper↔redis", i), nil))
+		maps.Copy(all, wireFaults(numbered("gateway↔redis", i), aScript, func() []*faultproxy.Proxy { return f.trains[i : i+1] }))
+	}
+	for i := range labShards {
+		maps.Copy(all, wireFaults(numbered("keeper↔redis", i), nil, func() []*faultproxy.Proxy { return f.keepers[i].ways }))
 		target := numbered("keeper", i)
 		all[fault{kindKill, target}] = func() func() { f.keepers[i].stop(); return f.keepers[i].start }
 		all[fault{kindRival, target}] = func() func() { f.rivals[i].start(); return f.rivals[i].stop }
@@ -234,11 +254,11 @@ func (f *inprocess) faults() map[fault]func() func() {
 		all[fault{kindStall, target}] = func() func() { return f.keepers[i].log.freeze() }
 	}
 	for i := range labGateways {
-		maps.Copy(all, wireFaults(f.doors[i], numbered("client↔gateway", i), nil))
+		maps.Copy(all, wireFaults(numbered(clientWire, i), nil, func() []*faultproxy.Proxy { return f.doors[i : i+1] }))
 		all[fault{kindKill, numbered("gateway", i)}] = func() func() { f.gateways[i].stop(); return f.gateways[i].start }
 	}
 	if f.broker != nil {
-		maps.Copy(all, wireFaults(f.broker.wire, kafkaWire, nil))
+		maps.Copy(all, wireFaults(kafkaWire, nil, func() []*faultproxy.Proxy { return []*faultproxy.Proxy{f.broker.wire} }))
 		all[fault{kindFreeze, kafkaName}], all[fault{kindKill, kafkaName}] = f.broker.freeze, f.broker.kill
 	}
 	all[fault{kindKill, "projector"}] = func() func() { f.projector.stop(); return f.projector.start }
@@ -248,12 +268,13 @@ func (f *inprocess) faults() map[fault]func() func() {
 
 // zombie freezes a keeper, all its ways, lets another take over, and the frozen one go on: it knows nothing.
 func (f *inprocess) zombie(i int) (heal func()) {
-	f.toKeepers[i].BlackHole(true)
-	thaw := f.keepers[i].log.freeze()
+	for _, way := range f.keepers[i].ways {
+		way.BlackHole(true)
+	}
+	f.keepers[i].log.freeze()
 	f.rivals[i].start()
 	return func() {
-		f.toKeepers[i].Heal()
-		thaw()
+		f.keepers[i].calm()
 		f.rivals[i].stop()
 	}
 }

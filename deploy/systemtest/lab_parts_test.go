@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"walletd/deploy/faultproxy"
 	"walletd/deploy/walletd"
 	"walletd/gateway"
 	"walletd/journal"
@@ -41,22 +42,45 @@ type labKeeper struct {
 	shard int
 	name  string
 	log   *roughLog
+	ways  []*faultproxy.Proxy // its own to each Redis
 }
 
 func newLabKeeper(f *inprocess, shard int, name string) *labKeeper {
-	return &labKeeper{f: f, shard: shard, name: name, log: &roughLog{Log: f.log}}
+	k := &labKeeper{f: f, shard: shard, name: name, log: &roughLog{Log: f.log}}
+	for _, r := range f.redis {
+		k.ways = append(k.ways, faultproxy.ForTest(f.t, r.hand.addr()))
+	}
+	return k
+}
+
+// way is the keeper's own way to the Redis that the map names so.
+func (k *labKeeper) way(addr string) string {
+	for i, named := range k.f.trains {
+		if named.Addr() == addr {
+			return k.ways[i].Addr()
+		}
+	}
+	return addr
+}
+
+// calm heals its ways.
+func (k *labKeeper) calm() {
+	for _, way := range k.ways {
+		way.Heal()
+	}
+	k.log.whole()
 }
 
 func (k *labKeeper) start() {
 	k.run(func(ctx context.Context) []func() {
 		lanes := k.f.lanes()
-		addr := k.f.toKeepers[k.shard].Addr()
 		kept, err := keeper.New(keeper.Config{Shard: shardID(k.shard), Name: k.name, Partitions: labPartitions, Map: k.f.router, Store: k.f.router,
 			Election: k.f.router, Journal: k.log, Shards: lanes, Marks: lanes.Mark, Log: k.f.said.With("keeper", k.name),
-			Open: func(string) (keeper.Shard, error) {
-				return luascripts.Open(luascripts.Config{Addr: addr, ReadTimeout: labReadTimeout})
+			Open: func(addr string) (keeper.Shard, error) {
+				return luascripts.Open(luascripts.Config{Addr: k.way(addr), ReadTimeout: labReadTimeout})
 			},
 			OfferAgain: 300 * time.Millisecond, MarksEvery: 50 * time.Millisecond, WatchEvery: 20 * time.Millisecond, Unreachable: 500 * time.Millisecond,
+			Lease: 400 * time.Millisecond, ReplicasEvery: 200 * time.Millisecond,
 			RestMin: 10 * time.Millisecond, RestMax: 200 * time.Millisecond})
 		mustDo(k.f.t, "keeper", err)
 		return []func(){

@@ -89,6 +89,7 @@ func (r *redisFaults) tell(command string) {
 }
 
 func (r *redisFaults) restart() {
+	r.thaw() // what stands still does not end by itself
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	mustDo(r.t, "restart "+r.name, r.hand.up())
@@ -193,18 +194,23 @@ func (r *redisFaults) all(target string) map[fault]func() func() {
 	}
 }
 
-// wireFaults are what can happen to the connections through a proxy; match are the requests whose replies are lost.
-func wireFaults(p *faultproxy.Proxy, target string, match func([]byte) bool) map[fault]func() func() {
-	for_ := func(begin func()) func() func() {
+// wireFaults are what can happen to the connections through proxies; match are the requests whose replies are lost.
+func wireFaults(target string, match func([]byte) bool, through func() []*faultproxy.Proxy) map[fault]func() func() {
+	all := func(do func(p *faultproxy.Proxy)) {
+		for _, p := range through() {
+			do(p)
+		}
+	}
+	while := func(begin func(p *faultproxy.Proxy)) func() func() {
 		return func() func() {
-			begin()
-			return p.Heal
+			all(begin)
+			return func() { all((*faultproxy.Proxy).Heal) }
 		}
 	}
 	return map[fault]func() func(){
-		{kindCut, target}: for_(p.Cut), {kindSlow, target}: for_(func() { p.Delay(3 * time.Millisecond) }),
-		{kindHalf, target}: for_(func() { p.BlackHole(true) }), {kindRefuse, target}: for_(func() { p.Refuse(true); p.Cut() }),
-		{kindLose, target}: for_(func() {
+		{kindCut, target}: while((*faultproxy.Proxy).Cut), {kindSlow, target}: while(func(p *faultproxy.Proxy) { p.Delay(3 * time.Millisecond) }),
+		{kindHalf, target}: while(func(p *faultproxy.Proxy) { p.BlackHole(true) }), {kindRefuse, target}: while(func(p *faultproxy.Proxy) { p.Refuse(true); p.Cut() }),
+		{kindLose, target}: while(func(p *faultproxy.Proxy) {
 			for range 5 {
 				p.DropNextReply(match)
 			}

@@ -29,9 +29,9 @@ type stand interface {
 type form struct {
 	timing
 	load  loadOptions
-	can   func() []fault                                  // what its stands suffer, sorted
-	start func(t testing.TB, slot int, keep string) stand // keep: where its data lies
-	slots int                                             // how many may run at the same time
+	can   func() []fault                                               // what its stands suffer, sorted
+	start func(t testing.TB, slot int, seed uint64, keep string) stand // keep: where its data lies
+	slots int                                                          // how many may run at the same time
 }
 
 // outcomeOf is how a run ended.
@@ -49,7 +49,7 @@ func runSchedule(t testing.TB, f *form, s schedule, slot int, keep string) (o ou
 	o.failure = trial.Run(t, func(t testing.TB) {
 		mustDo(t, "data directory", os.MkdirAll(keep, 0o755))
 		t = &inDir{TB: t, dir: keep}
-		stand := f.start(t, slot, keep)
+		stand := f.start(t, slot, s.seed, keep)
 		t.Cleanup(stand.whole) // what is frozen cannot be stopped
 		options := f.load
 		options.mix, options.seed, options.funds = mixes[s.mix], s.seed, s.funds
