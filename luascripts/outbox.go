@@ -62,12 +62,18 @@ func (e OutboxEntry) Each(fn func(Happened) error) error {
 	return nil
 }
 
+// outboxWithin is how long a read of the outbox may take, besides its waiting.
+const outboxWithin = 2 * time.Second
+
 // ReadOutbox answers up to limit entries behind the id after, in order; none when nothing came within wait, during which it
 // blocks, a context that ends notwithstanding. wait 0 does not block.
 func (s *Shard) ReadOutbox(ctx context.Context, after uint64, limit int, wait time.Duration) ([]OutboxEntry, error) {
 	if wait < time.Millisecond {
 		wait = -1 // to the client 0 means for ever
 	}
+	// The client would give a blocking read ten seconds more, and a shard that is frozen is not to hold its keeper up so long.
+	ctx, cancel := context.WithTimeout(ctx, max(wait, 0)+outboxWithin)
+	defer cancel()
 	streams, err := s.client.XRead(ctx, &redis.XReadArgs{
 		Streams: []string{outboxKey, entryID(after)}, Count: int64(limit), Block: wait,
 	}).Result()

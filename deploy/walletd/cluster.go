@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,12 +60,13 @@ func (a *app) clusterInit(ctx context.Context, c *Config) error {
 	defer conn.Close()
 	shards := make([]shardrouter.Shard, len(c.Shards))
 	for i, s := range c.Shards {
-		shards[i] = shardrouter.Shard{ID: s.ID, Primary: s.Addr}
+		shards[i] = shardrouter.Shard{ID: s.ID, Primary: s.Addr, Replicas: s.Replicas}
 	}
 	initial, err := shardrouter.NewMap(c.Partitions, shards...)
 	if err != nil {
 		return exit(exitUsage, "%w", err)
 	}
+	initial = initial.WithSpares(c.Spares...)
 	assets := make([]shardrouter.Asset, len(c.Assets))
 	for i, asset := range c.Assets {
 		assets[i] = shardrouter.Asset{Code: asset.Code, Exponent: asset.Exponent}
@@ -85,11 +88,11 @@ func (a *app) clusterInit(ctx context.Context, c *Config) error {
 // clusterUpCmd runs a whole cluster on this machine: what `make cluster` does.
 func (a *app) clusterUpCmd() *cobra.Command {
 	var data, http, admin, readyFile string
-	var shards, partitions int
+	var shards, partitions, replicas int
 	cmd := &cobra.Command{
 		Use: "up", Short: "start ZooKeeper, Kafka and Redis on loopback, and a process of every role against them", Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.clusterUp(cmd.Context(), data, http, admin, readyFile, shards, partitions)
+			return a.clusterUp(cmd.Context(), data, http, admin, readyFile, shards, partitions, replicas)
 		},
 	}
 	f := cmd.Flags()
@@ -99,10 +102,11 @@ func (a *app) clusterUpCmd() *cobra.Command {
 	f.StringVar(&readyFile, "ready-file", "", "write addresses and pid here, as JSON, when everything answers")
 	f.IntVar(&shards, "shards", 2, "Redis shards")
 	f.IntVar(&partitions, "partitions", 8, "partitions")
+	f.IntVar(&replicas, "replicas", 0, "replicas of each shard")
 	return cmd
 }
 
-func (a *app) clusterUp(ctx context.Context, data, http, admin, readyFile string, shards, partitions int) error {
+func (a *app) clusterUp(ctx context.Context, data, http, admin, readyFile string, shards, partitions, replicas int) error {
 	if err := os.MkdirAll(data, 0o755); err != nil {
 		return exit(exitFailed, "data directory: %w", err)
 	}
@@ -111,7 +115,7 @@ func (a *app) clusterUp(ctx context.Context, data, http, admin, readyFile string
 	if err := errors.Join(choosePort(&c.HTTP), choosePort(&c.Admin)); err != nil {
 		return exit(exitFailed, "%w", err)
 	}
-	servers, err := a.startServers(ctx, data, shards, &c)
+	servers, err := a.startServers(ctx, data, shards, replicas, &c)
 	defer func() {
 		for i := len(servers) - 1; i >= 0; i-- {
 			servers[i].Stop()
@@ -135,12 +139,13 @@ func (a *app) clusterUp(ctx context.Context, data, http, admin, readyFile string
 	group, inner := errgroup.WithContext(ctx)
 	logger := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: logLevel()}))
 	for _, s := range servers {
-		group.Go(func() error { return supervise(inner, s, logger) })
+		group.Go(func() error { return supervise(inner, s, restartAfter(replicas), logger) })
 	}
 	group.Go(func() error {
 		return a.role(inner, c, allRoles, func(info *readyInfo) error {
 			for _, s := range servers {
-				switch p := (readyServer{Shard: shardAt(&c, s.Addr), Addr: s.Addr, PID: s.PID}); s.Name {
+				shard, replica := shardAt(&c, s.Addr)
+				switch p := (readyServer{Shard: shard, Addr: s.Addr, PID: s.PID, Replica: replica}); s.Name {
 				case "redis":
 					info.Redis = append(info.Redis, p)
 				case "kafka":
@@ -153,14 +158,14 @@ func (a *app) clusterUp(ctx context.Context, data, http, admin, readyFile string
 	return group.Wait()
 }
 
-// shardAt is the id of the shard at an address, "" for another server.
-func shardAt(c *Config, addr string) string {
+// shardAt is the id of the shard at an address, "" for another server, and whether a replica was started there.
+func shardAt(c *Config, addr string) (id string, replica bool) {
 	for _, s := range c.Shards {
-		if s.Addr == addr {
-			return s.ID
+		if slices.Contains(s.addrs(), addr) {
+			return s.ID, addr != s.Addr
 		}
 	}
-	return ""
+	return "", false
 }
 
 // choosePort puts a free port where the address has port 0.
@@ -194,7 +199,7 @@ func (a *app) shardsMoved(ctx context.Context, c *Config) error {
 	err = router.Publish(ctx, func(m *shardrouter.Map) (*shardrouter.Map, error) {
 		for _, of := range c.Shards {
 			if s, known := m.Shards[of.ID]; known && s.Primary != of.Addr {
-				s.Primary, s.State = of.Addr, shardrouter.StateNew
+				s.Primary, s.Replicas, s.State = of.Addr, of.Replicas, shardrouter.StateNew
 				m = m.WithShard(s)
 			}
 		}
@@ -207,7 +212,7 @@ func (a *app) shardsMoved(ctx context.Context, c *Config) error {
 }
 
 // startServers starts what a cluster stands on, saying what it waits for.
-func (a *app) startServers(ctx context.Context, data string, shards int, c *Config) (servers []*local.Server, err error) {
+func (a *app) startServers(ctx context.Context, data string, shards, replicas int, c *Config) (servers []*local.Server, err error) {
 	fmt.Fprintln(a.err, "starting ZooKeeper …")
 	zk, err := local.StartZooKeeper(ctx, local.ZooKeeperConfig{Dir: filepath.Join(data, "zookeeper")})
 	if err != nil {
@@ -226,9 +231,24 @@ func (a *app) startServers(ctx context.Context, data string, shards int, c *Conf
 		if err != nil {
 			return servers, fmt.Errorf("shard %s: %w", id, err)
 		}
-		servers, c.Shards = append(servers, s), append(c.Shards, ShardConfig{ID: id, Addr: s.Addr})
+		servers = append(servers, s)
+		more, err := startReplicas(ctx, filepath.Join(data, "redis", id), replicas)
+		servers = append(servers, more...)
+		if err != nil {
+			return servers, fmt.Errorf("shard %s: %w", id, err)
+		}
+		c.Shards = append(c.Shards, ShardConfig{ID: id, Addr: s.Addr, Replicas: addrsOf(more)})
 	}
 	return servers, nil
+}
+
+// quoted is a YAML list's inside.
+func quoted(addrs []string) string {
+	words := make([]string, len(addrs))
+	for i, a := range addrs {
+		words[i] = strconv.Quote(a)
+	}
+	return strings.Join(words, ", ")
 }
 
 // clusterYAML is the configuration with which other processes join this cluster.
@@ -237,7 +257,7 @@ func clusterYAML(c *Config) []byte {
 	fmt.Fprintf(&b, "cluster: %s\npartitions: %d\ntopic: %s\nreplicas: %d\ndev: true\nzookeeper: [%q]\nkafka: [%q]\nprojector_url: %q\nshards:\n",
 		c.Cluster, c.Partitions, c.Topic, c.Replicas, c.ZooKeeper[0], c.Kafka[0], "http://"+c.HTTP)
 	for _, s := range c.Shards {
-		fmt.Fprintf(&b, "  - {id: %s, addr: %q}\n", s.ID, s.Addr)
+		fmt.Fprintf(&b, "  - {id: %s, addr: %q, replicas: [%s]}\n", s.ID, s.Addr, quoted(s.Replicas))
 	}
 	return []byte(b.String())
 }

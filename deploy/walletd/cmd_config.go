@@ -14,7 +14,7 @@ import (
 
 // values are the configuration by key, secrets covered.
 func (c *Config) values() map[string]any {
-	v := map[string]any{"cluster": c.Cluster, "partitions": c.Partitions, "assets": c.Assets, "shards": c.Shards, "zookeeper": c.ZooKeeper,
+	v := map[string]any{"cluster": c.Cluster, "partitions": c.Partitions, "assets": c.Assets, "shards": c.Shards, "spares": c.Spares, "zookeeper": c.ZooKeeper,
 		"kafka": c.Kafka, "topic": c.Topic, "replicas": c.Replicas, "keeps": c.Keeps, "id": c.ID, "http": c.HTTP, "admin": c.Admin,
 		"projector_url": c.ProjectorURL, "reads_http": c.ReadsHTTP, "data": c.Data, "token": c.Token, "origins": c.Origins, "dev": c.Dev,
 		"zookeeper_auth": c.ZooKeeperAuth}

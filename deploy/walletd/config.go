@@ -24,6 +24,7 @@ type Config struct {
 	Partitions int                 `koanf:"partitions"`
 	Assets     []journal.AssetInfo `koanf:"assets"`
 	Shards     []ShardConfig       `koanf:"shards"`
+	Spares     []string            `koanf:"spares"` // Redis servers that any shard may take when its own have failed
 	ZooKeeper  []string            `koanf:"zookeeper"`
 	Kafka      []string            `koanf:"kafka"`
 	Topic      string              `koanf:"topic"`
@@ -49,6 +50,8 @@ type Config struct {
 type ShardConfig struct {
 	ID   string `koanf:"id" json:"id"`
 	Addr string `koanf:"addr" json:"addr"`
+	// Replicas are other Redis servers of the shard: each replicates, and can take over.
+	Replicas []string `koanf:"replicas" json:"replicas,omitempty"`
 }
 
 // configDefaults are the values of keys that nobody sets.
@@ -60,7 +63,7 @@ var configDefaults = map[string]any{
 
 // configKeys are all keys that may be set, as they stand in YAML, a dot before what is nested; WALLETD_<KEY> in the environment
 // (with _ for the dot), --<key> as a flag.
-var configKeys = []string{"cluster", "partitions", "assets", "shards", "zookeeper", "kafka", "topic", "replicas", "keeps", "id", "http", "admin",
+var configKeys = []string{"cluster", "partitions", "assets", "shards", "spares", "zookeeper", "kafka", "topic", "replicas", "keeps", "id", "http", "admin",
 	"projector_url", "reads_http", "data", "token", "origins", "dev", "zookeeper_auth",
 	"snapshots.dir", "snapshots.at", "snapshots.every_events", "snapshots.keep", "snapshots.keep_days",
 	"snapshots.s3.endpoint", "snapshots.s3.bucket", "snapshots.s3.prefix", "snapshots.s3.region", "snapshots.s3.access_key", "snapshots.s3.secret_key"}
@@ -146,7 +149,7 @@ func envProvider() *env.Env {
 }
 
 func isList(key string) bool {
-	return slices.Contains([]string{"zookeeper", "kafka", "keeps", "origins"}, key)
+	return slices.Contains([]string{"spares", "zookeeper", "kafka", "keeps", "origins"}, key)
 }
 
 // changedFlag passes on the flags that were given and are keys: --reads-http sets reads_http.
@@ -214,6 +217,9 @@ func (c *Config) validate(r roles) error {
 	for i, s := range c.Shards {
 		miss(s.ID == "" || s.Addr == "", "shards[%d] needs id and addr", i)
 	}
+	for addr, n := range c.redisAddrs() {
+		miss(n > 1, "%s is named %d times among the shards' addr and replicas and the spares; a Redis has one place", addr, n)
+	}
 	for _, id := range c.Keeps {
 		miss(!slices.ContainsFunc(c.Shards, func(s ShardConfig) bool { return s.ID == id }), "keeps names %q, which is no shard", id)
 	}
@@ -227,6 +233,32 @@ func (c *Config) validate(r roles) error {
 		miss(r.projector && !r.gateway && !loopback(c.ReadsHTTP), "token is empty and reads_http (%s) is not loopback: everyone could read statements; set token, or dev: true", c.ReadsHTTP)
 	}
 	return errors.Join(errs...)
+}
+
+// redisAddrs counts how often each Redis is named.
+func (c *Config) redisAddrs() map[string]int {
+	named := map[string]int{}
+	for _, s := range c.Shards {
+		for _, addr := range s.addrs() {
+			named[addr]++
+		}
+	}
+	for _, addr := range c.Spares {
+		named[addr]++
+	}
+	return named
+}
+
+// addrs are all that may be the shard's primary.
+func (s *ShardConfig) addrs() []string { return append([]string{s.Addr}, s.Replicas...) }
+
+// candidates are every shard's.
+func (c *Config) candidates() map[string][]string {
+	all := map[string][]string{}
+	for _, s := range c.Shards {
+		all[s.ID] = s.addrs()
+	}
+	return all
 }
 
 func loopback(addr string) bool {

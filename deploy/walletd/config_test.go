@@ -26,7 +26,8 @@ zookeeper: [zk1:2181, zk2:2181]
 kafka: [k1:9092]
 http: 127.0.0.1:1
 shards:
-  - {id: s1, addr: "r1:6379"}
+  - {id: s1, addr: "r1:6379", replicas: ["r2:6379"]}
+spares: ["r3:6379", "r4:6379"]
 `
 
 func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
@@ -49,7 +50,7 @@ func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
 	if c.Admin != "127.0.0.1:2" || len(c.Kafka) != 2 || from["kafka"] != "environment" {
 		t.Errorf("admin is %s, kafka %v from %s", c.Admin, c.Kafka, from["kafka"])
 	}
-	if c.Partitions != 16 || len(c.ZooKeeper) != 2 || c.Shards[0] != (ShardConfig{"s1", "r1:6379"}) || !strings.HasPrefix(from["partitions"], "file ") {
+	if c.Partitions != 16 || len(c.ZooKeeper) != 2 || c.Shards[0].Addr != "r1:6379" || len(c.Shards[0].Replicas) != 1 || len(c.Spares) != 2 || !strings.HasPrefix(from["partitions"], "file ") {
 		t.Errorf("%+v from %s", c, from["partitions"])
 	}
 	if c.ReadsHTTP != "127.0.0.1:8082" || from["reads_http"] != "default" || len(c.Keeps) != 1 {

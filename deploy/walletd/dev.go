@@ -25,7 +25,7 @@ import (
 type devOptions struct {
 	data, http, admin, journal, readyFile string
 	fresh                                 bool
-	shards, partitions                    int
+	shards, partitions, replicas          int
 }
 
 func (a *app) devCmd() *cobra.Command {
@@ -45,6 +45,7 @@ balance is there, rebuilt from the journal.`,
 	f.BoolVar(&o.fresh, "fresh", false, "begin with an empty wallet: deletes what is in the data directory")
 	f.IntVar(&o.shards, "shards", 0, "Redis shards (2, or as in the data directory)")
 	f.IntVar(&o.partitions, "partitions", 0, "partitions, fixed when the data directory is made (8, or as there)")
+	f.IntVar(&o.replicas, "replicas", 0, "replicas of each shard: real ones, which take over when their primary is gone for good")
 	f.StringVar(&o.http, "http", "127.0.0.1:8080", "address of REST and WebSocket; port 0: any free")
 	f.StringVar(&o.admin, "admin", "127.0.0.1:8081", "address of the operators' listener; port 0: any free")
 	f.StringVar(&o.journal, "journal", "", "file or kafka (file, or as in the data directory)")
@@ -58,6 +59,8 @@ func (o *devOptions) check() error {
 		return exit(exitUsage, "--partitions %d: 1 to %d are possible", o.partitions, shardrouter.PartitionsMax)
 	case o.shards < 0 || o.shards > 64:
 		return exit(exitUsage, "--shards %d: 1 to 64 are possible", o.shards)
+	case o.replicas < 0 || o.replicas > 4:
+		return exit(exitUsage, "--replicas %d: 0 to 4 are possible", o.replicas)
 	case o.partitions > 0 && o.shards > o.partitions:
 		return exit(exitUsage, "--shards %d: more than the %d partitions", o.shards, o.partitions)
 	case o.journal != "" && o.journal != "file" && o.journal != "kafka":
@@ -99,15 +102,15 @@ func (a *app) dev(ctx context.Context, o devOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeLog()) }()
 
-	redis, err := startShards(ctx, dir)
-	if err != nil {
-		return err
-	}
+	redis, err := startShards(ctx, dir, o.replicas)
 	defer func() {
-		for _, s := range redis {
+		for _, s := range everyServer(redis) {
 			s.Stop()
 		}
 	}()
+	if err != nil {
+		return err
+	}
 	router, err := devRouter(ctx, dir, redis)
 	if err != nil {
 		return err
@@ -119,8 +122,8 @@ func (a *app) dev(ctx context.Context, o devOptions) (err error) {
 		logger: logger, public: public, admin: admin,
 	}
 	group, inner := errgroup.WithContext(ctx)
-	for _, s := range redis {
-		group.Go(func() error { return supervise(inner, s, logger) })
+	for _, s := range everyServer(redis) {
+		group.Go(func() error { return supervise(inner, s, restartAfter(o.replicas), logger) })
 	}
 	group.Go(func() error {
 		return n.run(inner, allRoles, func(ctx context.Context) error { return a.devReady(ctx, n, dir, redis, o) })
@@ -173,30 +176,73 @@ func journalHint(err error) string {
 	return ""
 }
 
-func startShards(ctx context.Context, dir *dataDir) (map[string]*local.Server, error) {
-	redis := map[string]*local.Server{}
+// startShards starts every shard's primary and replicas, in that order; what it has started when it fails is answered, too.
+func startShards(ctx context.Context, dir *dataDir, replicas int) (map[string][]*local.Server, error) {
+	redis := map[string][]*local.Server{}
 	for _, id := range dir.Shards {
 		s, err := local.StartRedis(ctx, local.RedisConfig{Dir: dir.redisDir(id)})
-		if err != nil {
-			for _, other := range redis {
-				other.Stop()
-			}
-			return nil, exit(exitFailed, "shard %s: %w", id, err)
+		if err == nil {
+			redis[id] = append(redis[id], s)
+			var more []*local.Server
+			more, err = startReplicas(ctx, dir.redisDir(id), replicas)
+			redis[id] = append(redis[id], more...)
 		}
-		redis[id] = s
+		if err != nil {
+			return redis, exit(exitFailed, "shard %s: %w", id, err)
+		}
 	}
 	return redis, nil
 }
 
-// supervise starts a shard again when it ends, on the same port and empty: its keeper rebuilds it from the journal.
-func supervise(ctx context.Context, s *local.Server, logger *slog.Logger) error {
+// startReplicas starts Redis servers that a keeper will make replicas.
+func startReplicas(ctx context.Context, dir string, n int) (started []*local.Server, err error) {
+	for i := range n {
+		s, err := local.StartRedis(ctx, local.RedisConfig{Dir: fmt.Sprintf("%s-replica%d", dir, i+1)})
+		if err != nil {
+			return started, fmt.Errorf("replica %d: %w", i+1, err)
+		}
+		started = append(started, s)
+	}
+	return started, nil
+}
+
+func addrsOf(servers []*local.Server) (addrs []string) {
+	for _, s := range servers {
+		addrs = append(addrs, s.Addr)
+	}
+	return addrs
+}
+
+func everyServer(redis map[string][]*local.Server) (all []*local.Server) {
+	for _, servers := range redis {
+		all = append(all, servers...)
+	}
+	return all
+}
+
+// restartAfter is how long a Redis that ended stays away: where it has a replica, that one is to take over.
+func restartAfter(replicas int) time.Duration {
+	if replicas == 0 {
+		return 0
+	}
+	return 10 * time.Second
+}
+
+// supervise starts a Redis again when it has ended for a while, on the same port and empty: its keeper rebuilds it from the
+// journal, or makes it a replica.
+func supervise(ctx context.Context, s *local.Server, after time.Duration, logger *slog.Logger) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.Exited():
 		}
-		logger.Warn("a shard's redis-server has ended; starting it again", "addr", s.Addr)
+		logger.Warn("a shard's redis-server has ended; starting it again", "addr", s.Addr, "in", after)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(after):
+		}
 		for s.Restart(ctx) != nil {
 			select {
 			case <-ctx.Done():
@@ -208,10 +254,10 @@ func supervise(ctx context.Context, s *local.Server, logger *slog.Logger) error 
 }
 
 // devRouter is the map of a wallet in one process, kept in the data directory; the shards have new ports at every start.
-func devRouter(ctx context.Context, dir *dataDir, redis map[string]*local.Server) (*shardrouter.Static, error) {
+func devRouter(ctx context.Context, dir *dataDir, redis map[string][]*local.Server) (*shardrouter.Static, error) {
 	shards := make([]shardrouter.Shard, len(dir.Shards))
 	for i, id := range dir.Shards {
-		shards[i] = shardrouter.Shard{ID: id, Primary: redis[id].Addr}
+		shards[i] = shardrouter.Shard{ID: id, Primary: redis[id][0].Addr, Replicas: addrsOf(redis[id][1:])}
 	}
 	initial, err := shardrouter.NewMap(dir.Partitions, shards...)
 	if err != nil {
@@ -226,9 +272,9 @@ func devRouter(ctx context.Context, dir *dataDir, redis map[string]*local.Server
 		return nil, exit(exitFailed, "data directory %s: map.json cannot be used: %w; remove the file, epochs go on from the journal", dir.path, err)
 	}
 	err = router.Publish(ctx, func(m *shardrouter.Map) (*shardrouter.Map, error) {
-		for id, server := range redis {
+		for id, servers := range redis {
 			s := m.Shards[id]
-			s.ID, s.Primary, s.State = id, server.Addr, shardrouter.StateNew
+			s.ID, s.Primary, s.Replicas, s.State = id, servers[0].Addr, addrsOf(servers[1:]), shardrouter.StateNew
 			m = m.WithShard(s)
 		}
 		return m, nil
@@ -254,10 +300,12 @@ type readyServer struct {
 	Shard string `json:"shard,omitempty"`
 	Addr  string `json:"addr"`
 	PID   int    `json:"pid"`
+
+	Replica bool `json:"replica,omitempty"` // it was started as one; who is primary now, /admin/v1/shards tells
 }
 
 // devReady runs when everything answers: demo money in an empty wallet, the ready file, and what a newcomer needs to know.
-func (a *app) devReady(ctx context.Context, n *node, dir *dataDir, redis map[string]*local.Server, o devOptions) error {
+func (a *app) devReady(ctx context.Context, n *node, dir *dataDir, redis map[string][]*local.Server, o devOptions) error {
 	url := "http://" + n.public.Addr().String()
 	if n.empty {
 		if err := demo(ctx, url, a.token); err != nil {
@@ -266,7 +314,9 @@ func (a *app) devReady(ctx context.Context, n *node, dir *dataDir, redis map[str
 	}
 	info := readyInfo{HTTP: url, WS: "ws://" + n.public.Addr().String() + "/v1/ws", Admin: "http://" + n.admin.Addr().String(), Data: dir.path}
 	for _, id := range dir.Shards {
-		info.Redis = append(info.Redis, readyServer{Shard: id, Addr: redis[id].Addr, PID: redis[id].PID})
+		for i, s := range redis[id] {
+			info.Redis = append(info.Redis, readyServer{Shard: id, Addr: s.Addr, PID: s.PID, Replica: i > 0})
+		}
 	}
 	if err := writeReady(o.readyFile, &info); err != nil {
 		return err

@@ -28,6 +28,9 @@ var (
 	descTakeover    = desc("takeover_duration_seconds", "From the claim to serving, of the present reign.", shardLabel...)
 	descReigns      = desc("keeper_reigns_total", "Epochs that this keeper has begun.", shardLabel...)
 	descRebuilt     = desc("shards_rebuilt_total", "Times that a shard was emptied and loaded from the journal.", shardLabel...)
+	descFailovers   = desc("shard_failovers_total", "Times that another Redis became the shard's primary.", shardLabel...)
+	descLinked      = desc("replica_linked", "1: the replica has its primary's data and gets what is new. 0 is an alarm.", "shard", "addr")
+	descLease       = desc("lease_renewed_seconds", "When the shard's lease was made longer last, seconds since 1970.", shardLabel...)
 	descReserved    = desc("reservations_open", "Open reservations.", shardLabel...)
 	descInFlight    = desc("keeper_channel_legs", "Legs that are decided and not settled.", channelLabel...)
 	descBroken      = desc("keeper_channel_broken", "1: the destination claims more than the log holds. An alarm.", channelLabel...)
@@ -41,7 +44,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (figures) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descActs, descTrains, descScript, descFaults, descQueued, descHeld, descState, descEpoch, descTakeover,
-		descReigns, descRebuilt, descReserved, descInFlight, descBroken} {
+		descReigns, descRebuilt, descFailovers, descLinked, descLease, descReserved, descInFlight, descBroken} {
 		out <- d
 	}
 }
@@ -87,6 +90,13 @@ func (f figures) keeper(s keeper.Stats, send func(*prometheus.Desc, prometheus.V
 	send(descTakeover, prometheus.GaugeValue, s.Takeover.Seconds(), s.Shard)
 	send(descReigns, prometheus.CounterValue, float64(s.Reigns), s.Shard)
 	send(descRebuilt, prometheus.CounterValue, float64(s.Rebuilt), s.Shard)
+	send(descFailovers, prometheus.CounterValue, float64(s.Failovers), s.Shard)
+	if !s.LeaseRenewed.IsZero() {
+		send(descLease, prometheus.GaugeValue, float64(s.LeaseRenewed.UnixMilli())/1e3, s.Shard)
+	}
+	for _, r := range s.Replicas {
+		send(descLinked, prometheus.GaugeValue, one(r.Linked), s.Shard, r.Addr)
+	}
 	send(descReserved, prometheus.GaugeValue, float64(s.Reservations), s.Shard)
 	for _, c := range s.Channels {
 		source, dest := strconv.Itoa(c.Source), strconv.Itoa(c.Dest)

@@ -35,10 +35,12 @@ type nodeConfig struct {
 	partitions   int
 	assets       journal.Assets
 	id           string
-	wallet       string   // names the wallet in the projection's store
-	keeps        []string // shards that this process stands for
-	projection   string   // directory of the read models
-	projectorURL string   // of another process, where this one has no projector
+	wallet       string              // names the wallet in the projection's store
+	keeps        []string            // shards that this process stands for
+	candidates   map[string][]string // Redis servers by shard, each of which may be its primary
+	spares       []string
+	projection   string // directory of the read models
+	projectorURL string // of another process, where this one has no projector
 	snapshots    SnapshotsConfig
 	dev          bool // of one machine, or accepting less: drills need no consent
 	token        string
@@ -307,7 +309,8 @@ func (n *node) close() error {
 	return nil
 }
 
-// serving is the number of partitions that a keeper serves in this process's map; down are the shards whose journal is
+// serving is the number of partitions that a keeper serves: in this process's map, which may be from before everything died, and
+// heard of since this process began; down are the shards whose journal is
 // damaged.
 func (n *node) serving() (partitions int, down []string) {
 	m := n.source.Current()
@@ -318,7 +321,7 @@ func (n *node) serving() (partitions int, down []string) {
 		switch s.State {
 		case shardrouter.StateServing:
 			for _, p := range m.PartitionsOf(id) {
-				if m.Partitions[p].Epoch > 0 {
+				if m.Partitions[p].Epoch > 0 && (n.lanes == nil || n.lanes.Heard(p)) {
 					partitions++
 				}
 			}

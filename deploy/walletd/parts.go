@@ -56,6 +56,7 @@ func (n *node) createKeepers() error {
 	for _, shard := range n.cfg.keeps {
 		k, err := keeper.New(keeper.Config{Shard: shard, Name: n.cfg.id, Partitions: n.cfg.partitions, Map: n.source, Store: n.store, Election: n.election,
 			Journal: n.log, Shards: n.lanes, Marks: n.lanes.Mark, Log: n.logger,
+			Candidates: n.cfg.candidates[shard], Spares: n.cfg.spares,
 			Snapshots: snapshots, Progress: func(p keeper.Progress) { n.watching.told(shard, p) }})
 		if err != nil {
 			return fmt.Errorf("keeper of shard %s: %w", shard, err)

@@ -17,7 +17,7 @@ import (
 
 // soon makes a keeper's patience short.
 func soon(k *Config) {
-	k.Unreachable, k.Lease, k.ReplicasEvery = 300*time.Millisecond, 400*time.Millisecond, 50*time.Millisecond
+	k.Unreachable, k.Lease, k.ReplicasEvery = 600*time.Millisecond, 400*time.Millisecond, 50*time.Millisecond
 }
 
 // linked waits until all of a shard's replicas are.

@@ -27,7 +27,7 @@ func (r *reign) watchShard(ctx context.Context) error {
 			return ctx.Err()
 		}
 		durable := r.marks.all() // before the look: what is durable has happened in the shard
-		look, err := r.shard.Look(ctx, r.epoch)
+		look, err := r.look(ctx)
 		if err != nil {
 			if away := time.Since(answered); away >= r.cfg.Unreachable {
 				r.isAway(r.addr)
@@ -45,6 +45,13 @@ func (r *reign) watchShard(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// look looks at the shard, and leaves time for a second look before it counts as away.
+func (r *reign) look(ctx context.Context) (luascripts.Look, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Unreachable/3)
+	defer cancel()
+	return r.shard.Look(ctx, r.epoch)
 }
 
 // stillFit looks at the settings on which the shard depends. One that was allowed to evict is not believed again: what is

@@ -43,6 +43,7 @@ type part struct {
 	epoch   uint32       // that the map shows; 0: nobody has owned it yet
 	ready   bool         // it is in its lane's list of partitions whose rows may leave
 	retryAt time.Time    // parked: not before
+	heard   atomic.Bool  // a mark of it has come: somebody serves it, or did since we began. Guarded by nothing
 	refused atomic.Int64 // since when the shard refuses it, ns since 1970; 0: it serves. Guarded by nothing
 }
 
@@ -165,9 +166,16 @@ func (p *part) lock() *lane {
 func (l *Lanes) Mark(marks []luascripts.Mark) {
 	for _, m := range marks {
 		if m.Partition < len(l.parts) {
+			l.parts[m.Partition].heard.Store(true)
 			l.parts[m.Partition].held.mark(m.Epoch, m.Seq, m.Away)
 		}
 	}
+}
+
+// Heard reports whether a mark of the partition has come since Run began. A keeper that serves publishes all of them every so
+// often; a map that says serving may be older than everybody's death.
+func (l *Lanes) Heard(partition int) bool {
+	return partition < len(l.parts) && l.parts[partition].heard.Load()
 }
 
 // lastMarks is how long outcomes of an epoch that is over wait for its last marks: longer than a keeper's repetition of them.
