@@ -43,9 +43,9 @@
 // use [Leadership] to decide when to begin and when to give up, and must never
 // conclude from it that something is durable, accepted, or its own to decide.
 //
-// The other way round, a lost leadership proves nothing either: when ZooKeeper
-// as a whole is away, every leadership ends as [ErrUncertain] although nobody
-// took over.
+// The other way round, a ZooKeeper that is away ends no leadership: it is not
+// certain any more ([Leadership.Certain]), and ends when ZooKeeper is back and
+// says that the session is gone.
 //
 // A restore of ZooKeeper from an old backup may bring back a lower epoch
 // counter than the journal has seen. A keeper notices (the log shows a higher

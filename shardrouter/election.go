@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -23,6 +24,8 @@ type Leadership struct {
 	lost   chan struct{}
 	done   chan struct{} // closed when all of it has been cleared away
 	resign context.CancelFunc
+
+	certain func() bool // nil: always, until it is lost
 
 	mu  sync.Mutex
 	why error // guarded by mu; set before lost is closed
@@ -45,14 +48,25 @@ func newLeadership() (*Leadership, context.Context) {
 	return &Leadership{lost: make(chan struct{}), done: make(chan struct{}), resign: cancel}, ctx
 }
 
-// Lost is closed when the leadership is over, or when that cannot be ruled out any
-// more: the session is gone or another one, the election node has vanished, or
-// ZooKeeper has not answered for a session timeout. It never comes back.
+// Lost is closed when the leadership is over: the session is gone or another one,
+// or the election node has vanished. It never comes back. While ZooKeeper is away
+// nobody knows; Certain tells.
 func (l *Leadership) Lost() <-chan struct{} { return l.lost }
 
+// Certain reports whether nobody else can lead now. It ends a session timeout after
+// ZooKeeper was heard last, and comes back when ZooKeeper does and still has our
+// session.
+func (l *Leadership) Certain() bool {
+	select {
+	case <-l.lost:
+		return false
+	default:
+		return l.certain == nil || l.certain()
+	}
+}
+
 // Err tells why Lost was closed: ErrSessionLost (somebody else may lead by now),
-// ErrUncertain (ZooKeeper is away; probably nobody else leads), ErrResigned,
-// ErrClosed. Nil while it lasts.
+// ErrResigned, ErrClosed. Nil while it lasts.
 func (l *Leadership) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -87,10 +101,10 @@ type candidate struct {
 	dir   string
 	token string // with the prefix and the separator
 
-	node    string        // full path
-	owner   int64         // the session that owns it
-	certain time.Duration // by the connection's clock: until then nobody else can lead
-	handle  *handle       // on which the node was made, or on an older one that is closed
+	node    string       // full path
+	owner   int64        // the session that owns it
+	certain atomic.Int64 // by the connection's clock, ns: until then nobody else can lead
+	handle  *handle      // on which the node was made, or on an older one that is closed
 }
 
 // Elect implements Election: the lowest sequence number leads. Errors: ctx's,
@@ -139,6 +153,7 @@ func (z *ZooKeeper) stand(ctx context.Context, shard, me string) (*Leadership, e
 	}
 	z.conn.log.Info("elected", "shard", shard, "as", me)
 	l, tenure := newLeadership()
+	l.certain = func() bool { return c.left() > 0 }
 	go func() {
 		defer done()
 		defer close(l.done)
@@ -281,17 +296,24 @@ func (c *candidate) confirm(ctx context.Context) error {
 
 // seen notes that a look at the node, sent then, found it ours. ZooKeeper keeps a
 // session for a timeout after the last that it heard of it, which was no earlier.
-func (c *candidate) seen(sent time.Duration) { c.certain = sent + c.conn.cfg.SessionTimeout }
+func (c *candidate) seen(sent time.Duration) {
+	c.certain.Store(int64(sent + c.conn.cfg.SessionTimeout))
+}
+
+// left is how long it is certain that nobody else leads.
+func (c *candidate) left() time.Duration { return time.Duration(c.certain.Load()) - c.conn.now() }
 
 // alive tells whether the session that owns our node is still the connection's.
 func (c *candidate) alive() bool { return c.owner != 0 && c.conn.SessionID() == c.owner }
 
-// hold looks after the node until the leadership ends, and tells why it did.
+// hold looks after the node until the leadership ends, and tells why it did. A
+// ZooKeeper that is away ends none: whether the session is still there is for it to
+// say when it is back.
 func (c *candidate) hold(tenure context.Context) error {
 	for {
 		changed := c.conn.events()
 		sent := c.conn.now()
-		ctx, done := context.WithTimeout(tenure, c.certain-sent)
+		ctx, done := context.WithTimeout(tenure, c.conn.cfg.SessionTimeout)
 		owner, err := c.conn.exists(ctx, c.node)
 		done()
 		switch {
@@ -304,11 +326,7 @@ func (c *candidate) hold(tenure context.Context) error {
 		case err == nil, errors.Is(err, ErrNoNode), !c.alive():
 			return ErrSessionLost
 		}
-		left := c.certain - c.conn.now()
-		if left <= 0 {
-			return ErrUncertain
-		}
-		t := time.NewTimer(min(heartbeatEvery, left))
+		t := time.NewTimer(heartbeatEvery)
 		select {
 		case <-t.C:
 		case <-changed:

@@ -114,11 +114,14 @@ func TestAnExpiredSessionEndsTheLeadership(t *testing.T) {
 
 	w.cut()
 	cut := time.Now()
-	eventually(t, session+time.Second, "the old leader has lost it", func() bool { return closed(lead.Lost()) })
-	if !errors.Is(lead.Err(), ErrUncertain) {
+	if !lead.Certain() {
+		t.Error("it is not certain any more at once")
+	}
+	eventually(t, session+time.Second, "the old leader is not certain", func() bool { return !lead.Certain() })
+	if closed(lead.Lost()) {
 		t.Errorf("the old leader lost it because: %v", lead.Err())
 	}
-	t.Logf("lost after %s", time.Since(cut))
+	t.Logf("uncertain after %s", time.Since(cut))
 	l := win(t, "the next", waiting, 10*time.Second)
 	t.Logf("led again after %s", time.Since(cut))
 	after, err := next.NextEpoch(within(t, 10*time.Second), "s1", own)
@@ -133,6 +136,10 @@ func TestAnExpiredSessionEndsTheLeadership(t *testing.T) {
 	eventually(t, 15*time.Second, "the old one is healthy in another session", func() bool {
 		return old.Health() == nil && old.conn.SessionID() != owned
 	})
+	eventually(t, 5*time.Second, "the old leadership is over", func() bool { return closed(lead.Lost()) })
+	if !errors.Is(lead.Err(), ErrSessionLost) || lead.Certain() {
+		t.Errorf("the old leader lost it because: %v", lead.Err())
+	}
 	eventually(t, 5*time.Second, "the old one has the new map", func() bool { return old.Current().Partitions[0].Epoch == after })
 	if err := take(old, before); !errors.Is(err, ErrDeposed) {
 		t.Errorf("the deposed one published: %v", err)

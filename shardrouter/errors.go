@@ -39,8 +39,6 @@ var (
 
 	// ErrSessionLost: the session, or the election node in it, is gone.
 	ErrSessionLost = errors.New("session lost")
-	// ErrUncertain: no answer for a session timeout, so somebody else may lead.
-	ErrUncertain = errors.New("leadership uncertain")
 	// ErrResigned: the leader gave it up himself.
 	ErrResigned = errors.New("resigned")
 )

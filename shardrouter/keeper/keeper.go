@@ -36,8 +36,7 @@ func New(c Config) (*Keeper, error) {
 var (
 	errDeposed     = errors.New("deposed")           // a later epoch has started
 	errShardLost   = errors.New("the shard lost us") // it came back empty, or in another epoch: we go on, in a new one
-	errUnreachable = errors.New("the shard is away") // others may reach it: the leadership goes, too
-	errLeadership  = errors.New("the leadership is over")
+	errUnreachable = errors.New("the shard is away") // others may reach it: the leadership goes, too, unless there are candidates
 	errOtherMap    = errors.New("the map has changed") // other partitions, or another primary
 )
 
@@ -72,29 +71,22 @@ func (k *Keeper) Run(ctx context.Context) (err error) {
 	}
 }
 
-// lead waits for the leadership and reigns as long as it lasts. A shard that lost what it had does not end it.
+// lead waits for the leadership and reigns. A shard that lost what it had does not end it, nor does a ZooKeeper that is away.
 func (k *Keeper) lead(ctx context.Context) error {
-	leadership, err := k.cfg.Election.Elect(ctx, k.cfg.Shard, k.cfg.Name)
-	if err != nil {
-		return fmt.Errorf("elect: %w", err)
-	}
-	defer leadership.Resign()
-	inner, cancel := context.WithCancelCause(ctx)
-	var listener sync.WaitGroup
-	listener.Go(func() {
-		select {
-		case <-leadership.Lost():
-			cancel(fmt.Errorf("%w: %w", errLeadership, leadership.Err()))
-		case <-inner.Done():
-		}
-	})
-	defer func() { cancel(nil); listener.Wait() }()
+	inner, cancel := context.WithCancel(ctx)
+	o := &office{Keeper: k}
+	var standing sync.WaitGroup
+	standing.Go(func() { o.stand(inner) })
+	defer func() { cancel(); standing.Wait() }()
 	rest := k.cfg.RestMin
 	for {
+		if err := o.await(inner); err != nil {
+			return err
+		}
 		began := time.Now()
-		err := k.rule(inner)
-		if cause := context.Cause(inner); cause != nil {
-			return cause
+		err := k.rule(inner, o)
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		stays := errors.Is(err, errShardLost) || errors.Is(err, errOtherMap) || (errors.Is(err, errUnreachable) && k.hasCandidates())
 		if !stays {

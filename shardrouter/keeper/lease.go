@@ -180,6 +180,3 @@ func (r *reign) leased(over time.Time) {
 	defer r.mu.Unlock()
 	r.tenancy = tenancy{addr: r.addr, epoch: r.epoch, over: over}
 }
-
-// certain reports whether nobody else can have been elected until now.
-func (r *reign) certain() bool { return true }

@@ -36,17 +36,18 @@ type reign struct {
 	marks    *marks
 	relayer  *relay.Relay
 	fail     context.CancelCauseFunc // ends the reign
+	certain  func() bool             // nobody else can have been elected
 	proof    proof
 	at       map[int]*atomic.Int64 // offset behind our last durable record, by partition
 }
 
 // rule reigns once, from the new epoch to whatever ends it.
-func (k *Keeper) rule(ctx context.Context) (err error) {
+func (k *Keeper) rule(ctx context.Context, o *office) (err error) {
 	home, partitions, err := k.home(ctx)
 	if err != nil {
 		return err
 	}
-	r := &reign{Keeper: k, addr: home.Primary, shown: home.Primary, shownEpoch: home.Epoch, partitions: partitions, began: time.Now(), own: map[int]*folded{}, ends: map[int]journal.Cursor{}, at: map[int]*atomic.Int64{}}
+	r := &reign{Keeper: k, certain: o.certain, addr: home.Primary, shown: home.Primary, shownEpoch: home.Epoch, partitions: partitions, began: time.Now(), own: map[int]*folded{}, ends: map[int]journal.Cursor{}, at: map[int]*atomic.Int64{}}
 	if r.shard, err = k.cfg.Open(r.addr); err != nil {
 		return fmt.Errorf("open shard %s at %s: %w", k.cfg.Shard, r.addr, err)
 	}
