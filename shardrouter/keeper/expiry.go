@@ -22,7 +22,7 @@ type dues struct {
 	at   map[journal.ID]int
 }
 
-func (d *dues) Len() int           { return len(d.heap) }
+func (d *dues) Len() int { return len(d.heap) }
 func (d *dues) Less(i, j int) bool { // a total order, so that what is due goes in the same order in every run
 	a, b := &d.heap[i], &d.heap[j]
 	return a.ms < b.ms || (a.ms == b.ms && bytes.Compare(a.id[:], b.id[:]) < 0)
