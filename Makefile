@@ -4,6 +4,7 @@ GO ?= go
 BIN := bin/walletd
 DEV_FLAGS ?=
 SOAK_SECONDS ?= 60
+SEEDS ?= 10000
 ACCOUNTS ?= 1000000
 RECOVERY_OUT ?=
 FORM ?= inprocess
@@ -12,7 +13,7 @@ SECONDS_MAX ?=
 FAULTS_OUT ?=
 LINT_VERSION ?= v2.15.0
 
-.PHONY: help dev cluster build deps deps-dev test planted vet lint soak recovery faults bench clean
+.PHONY: help dev cluster build deps deps-dev test planted sim sim-test vet lint soak recovery faults bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,7 +35,7 @@ deps-dev: ## install what `make dev` needs (redis-server)
 deps: ## install what the tests need (redis-server, ZooKeeper, Kafka's jars, an S3 server, spin and gcc)
 	@bash deploy/local/install.sh all
 
-test: deps vet planted ## every test, on real servers, with the race detector
+test: deps vet planted sim-test ## every test, on real servers, with the race detector
 	$(GO) test -race -timeout 20m ./...
 
 planted: ## the laboratory's own test: each bug of journal/planted, planted on purpose, must be found
@@ -61,6 +62,12 @@ faults: RUNS ?= 100
 faults: ## the fault laboratory: make faults RUNS=1000 [FORM=inprocess|kafka|dev|cluster] [SECONDS_MAX=900] [FAULTS_OUT=matrix.json], or SEED=n for one run
 	WALLETD_FAULTS_RUNS=$(RUNS) WALLETD_FAULTS_FORM=$(FORM) WALLETD_FAULTS_SEED=$(SEED) WALLETD_FAULTS_SECONDS=$(SECONDS_MAX) WALLETD_FAULTS_OUT=$(abspath $(FAULTS_OUT)) \
 		$(GO) test -timeout 24h -count 1 -v -run 'TestFaultSchedules$$' ./deploy/systemtest
+
+sim: ## the production code in a simulated world: make sim SEEDS=100000, or SEED=7 to see one run step by step (no servers needed)
+	WALLETD_SIM_SEEDS=$(SEEDS) WALLETD_SIM_SEED=$(SEED) $(GO) test -timeout 24h -count 1 -v -run TestSeeds ./deploy/systemtest/sim
+
+sim-test: ## a thousand seeds of it, without the race detector
+	$(GO) test ./deploy/systemtest/sim
 
 bench: build ## measure transfers against a wallet of its own (see README, "Measured")
 	@$(BIN) bench transfer --own

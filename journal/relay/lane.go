@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"walletd/journal"
+	"walletd/journal/planted"
 )
 
 // What fits in a frame, and so in a block. A section that is larger is split, always at the same events, so that a
@@ -160,6 +161,10 @@ func (l *lane) placed() {
 // counts notes what the log answered for the frame, and reports whether it counts. Else it needs a repair.
 func (l *lane) counts(offset int64, notAppended bool) (bool, error) {
 	switch {
+	case planted.Is(planted.OffsetUnchecked) && offset > l.cursor.Offset:
+		l.cursor.Offset = offset
+		l.placed()
+		return true, nil
 	case offset == l.cursor.Offset:
 		l.placed()
 		return true, nil

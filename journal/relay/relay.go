@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"walletd/journal"
+	"walletd/journal/planted"
 )
 
 // Relay moves one shard's outbox into the log.
@@ -288,6 +289,10 @@ func (r *Relay) cameBack(s sent) error {
 	notAppended := errors.Is(s.err, journal.ErrNotAppended)
 	var fault error
 	for i, l := range s.lanes {
+		if planted.Is(planted.SeqAfterFailure) && s.offsets[i] < 0 {
+			r.reframe(l)
+			continue
+		}
 		ok, err := l.counts(s.offsets[i], notAppended)
 		fault = errors.Join(fault, err)
 		if ok {
@@ -321,6 +326,21 @@ func (r *Relay) cameBack(s sent) error {
 	}
 	r.launch()
 	return nil
+}
+
+// reframe sends what a failed frame had again with what has come since, as if it were not there, which is a planted bug.
+func (r *Relay) reframe(l *lane) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f := &l.flight.frame
+	again := chunk{firstSeq: f.FirstSeq, count: f.Count, payload: append([]byte(nil), f.Payload...)}
+	if len(l.chunks) > 0 {
+		again.count += l.chunks[0].count
+		again.payload = append(again.payload, l.chunks[0].payload...)
+		l.chunks = l.chunks[1:]
+	}
+	l.chunks = append([]chunk{again}, l.chunks...)
+	l.flight.busy = false
 }
 
 // comesBack takes a repaired lane back: its frame counts.

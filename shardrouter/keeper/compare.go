@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"walletd/journal"
+	"walletd/journal/planted"
 	"walletd/luascripts"
 )
 
@@ -27,6 +28,7 @@ type verdict struct {
 	adopt bool   // the shard goes on as it is
 	why   string // if not: why it is rebuilt
 	parts map[int]luascripts.Part
+	ahead map[int][]span
 	never uint32 // an epoch above ours that the shard is in, and that never started
 }
 
@@ -65,6 +67,8 @@ func compare(ctx context.Context, shard Shard, log journal.Log, epoch uint32, ow
 		f := own[p]
 		part, ok := parts[p]
 		switch {
+		case planted.Is(planted.AdoptUncompared) && ok:
+			continue
 		case !ok:
 			return rebuild("partition %d is not there", p), nil
 		case part.Epoch != before[p].Epoch:
@@ -77,6 +81,9 @@ func compare(ctx context.Context, shard Shard, log journal.Log, epoch uint32, ow
 	}
 	if evicted, err := shard.Evicted(ctx); err != nil || evicted > 0 {
 		return rebuild("it has evicted %d keys", evicted), err
+	}
+	if planted.Is(planted.AdoptUncompared) {
+		return verdict{adopt: true, parts: parts}, nil
 	}
 	if !admitted {
 		return rebuild("it has been started again, or its scripts were flushed"), nil
@@ -116,7 +123,7 @@ func continues(ctx context.Context, shard Shard, log journal.Log, own map[int]*f
 			return rebuild("partition %d: the outbox has other events than the log", p), nil
 		}
 	}
-	return verdict{adopt: true, parts: parts}, nil
+	return verdict{adopt: true, parts: parts, ahead: ahead.ahead}, nil
 }
 
 // neverStarted finds the highest epoch above ours that a partition is in. Its owner may have come after us; then it is in the
@@ -150,6 +157,12 @@ func (f *folded) highest(ctx context.Context, log journal.Log) (uint32, error) {
 	return cursor.Epoch, err
 }
 
+// span is a run of events that a shard had before it was adopted, and the log had not.
+type span struct {
+	first, last uint64
+	epoch       uint32
+}
+
 // errDiffers says that the shard's history is not the log's.
 var errDiffers = errors.New("another history")
 
@@ -158,6 +171,7 @@ type outbox struct {
 	next    map[int]uint64                // seq that would follow
 	overlap map[int][]luascripts.Happened // what the log has, too
 	beyond  map[int][]luascripts.Happened // what it has not
+	ahead   map[int][]span                // where that is, and in which epochs it happened
 	last    map[int]uint64                // seq seen last, of partitions seen
 }
 
@@ -165,7 +179,7 @@ const outboxRead = 128 // entries at once
 
 // readAhead reads the whole outbox, which ends where the trains of the moment end, and keeps what is beyond the log if asked to.
 func readAhead(ctx context.Context, shard Shard, own map[int]*folded, beyond bool) (o outbox, err error) {
-	o = outbox{next: map[int]uint64{}, overlap: map[int][]luascripts.Happened{}, beyond: map[int][]luascripts.Happened{}, last: map[int]uint64{}}
+	o = outbox{next: map[int]uint64{}, overlap: map[int][]luascripts.Happened{}, beyond: map[int][]luascripts.Happened{}, ahead: map[int][]span{}, last: map[int]uint64{}}
 	for p, f := range own {
 		o.next[p] = f.book.Seq + 1
 	}
@@ -195,6 +209,9 @@ func (o *outbox) take(h luascripts.Happened, own map[int]*folded, beyond bool) e
 	o.last[h.Partition] = h.LastSeq()
 	if h.FirstSeq <= f.book.Seq {
 		o.overlap[h.Partition] = append(o.overlap[h.Partition], h)
+	}
+	if h.LastSeq() > f.book.Seq {
+		o.ahead[h.Partition] = append(o.ahead[h.Partition], span{h.FirstSeq, h.LastSeq(), h.Epoch})
 	}
 	if beyond && h.LastSeq() > f.book.Seq {
 		o.beyond[h.Partition] = append(o.beyond[h.Partition], h)

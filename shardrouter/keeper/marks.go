@@ -87,17 +87,39 @@ func (m *marks) tell(ctx context.Context, to *audience, every time.Duration, fn 
 		again = tick.C
 	}
 	var out []luascripts.Mark
-	for {
+	for ctx.Err() == nil {
+		all := false
 		select {
 		case <-to.wake:
-			out = m.news(to, out[:0])
 		case <-again:
-			out = m.all()
-		case <-ctx.Done():
-			return
+			all = true
+		case <-ctx.Done(): // what has become durable is told all the same, to those who can still hear it
 		}
-		if len(out) > 0 {
+		if all = all || taken(again); all {
+			m.renew(to)
+		}
+		taken(to.wake)
+		if out = m.news(to, out[:0]); len(out) > 0 {
 			fn(out)
 		}
+	}
+}
+
+// taken takes what a channel has, if it has something.
+func taken[T any](c <-chan T) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// renew makes everything news again.
+func (m *marks) renew(to *audience) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for p := range m.seq {
+		to.changed[p] = true
 	}
 }

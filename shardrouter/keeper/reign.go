@@ -32,6 +32,7 @@ type reign struct {
 	evicted  uint64          // keys that it had dropped before it served
 	own      map[int]*folded // until it serves
 	ends     map[int]journal.Cursor
+	ahead    map[int][]span // what the shard had beyond them when it was adopted
 	courier  *courier
 	marks    *marks
 	relayer  *relay.Relay
@@ -150,6 +151,7 @@ func (r *reign) trySettle(ctx context.Context) error {
 		return err
 	}
 	r.distrusts(false)
+	r.ahead = v.ahead
 	r.count(func(s *Stats) {
 		switch {
 		case v.adopt:

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"walletd/journal"
+	"walletd/journal/planted"
 	"walletd/journal/rows"
 	"walletd/luascripts"
 )
@@ -78,7 +79,8 @@ func (ln *lane) section(s *section, r *luascripts.Reply, now time.Time) (n int) 
 		if n < s.unsure && undecided(o.Status) {
 			lose(&o, journal.ShardUnavailable)
 		}
-		if epoch == sent && wait.need <= durable {
+		if (epoch == sent && wait.need <= durable) || planted.Is(planted.AnswerBeforeLog) ||
+			(planted.Is(planted.SettledEarly) && o.Op == journal.OpDeliver) {
 			ln.now.add(&o, m.Sink)
 			continue
 		}

@@ -140,6 +140,10 @@ func (ln *lane) collect(ctx context.Context) bool {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
+		select {
+		case <-ln.wake: // what it told is looked at now
+		default:
+		}
 		_, _ = ln.dial(ctx) // before there is anything to send: its marks are listened to
 		now := time.Now()
 		ln.mu.Lock()

@@ -1,0 +1,237 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"walletd/gateway/tcc"
+	"walletd/journal"
+	"walletd/journal/rows"
+	"walletd/luascripts"
+	"walletd/shardrouter/keeper"
+	"walletd/shardrouter/lane"
+)
+
+// process is one life of a walletd: a gateway, or a keeper of one shard. (Two keepers in one process may send rows at one
+// instant, and the order of two timers of one instant is drawn by Go.)
+type process struct {
+	world *world
+	name  string
+	place int // in world.processes
+	life  int
+	keeps *redis // nil: a gateway
+
+	dead    atomic.Bool // nothing of it reaches anybody any more
+	frozen  time.Time   // until then nothing of it moves
+	loads   atomic.Int64
+	session atomic.Int64
+	cancel  context.CancelFunc
+	over    <-chan struct{} // its life
+	ended   sync.WaitGroup
+
+	zoo   *coordination
+	lanes *lane.Lanes
+	acts  *tcc.Coordinator
+
+	mu      sync.Mutex
+	watched map[rows.Sink]*watcher
+}
+
+// start begins a process's life.
+func (w *world) start(place, life int, keeps *redis) {
+	name := fmt.Sprintf("g%d", place)
+	if keeps != nil {
+		name = fmt.Sprintf("k%d", place)
+	}
+	p := &process{world: w, name: name, place: place, life: life, keeps: keeps, watched: map[rows.Sink]*watcher{}}
+	w.processes[place] = p
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel, p.over = cancel, ctx.Done()
+	p.zoo = &coordination{from: p, zookeeper: w.zoo, changed: make(chan struct{})}
+	var err error
+	p.lanes, err = lane.New(lane.Config{Partitions: partitions, Map: p.zoo, Open: func(addr string, epoch uint32) (lane.Shard, error) {
+		return &shardClient{redis: w.shardAt(addr), from: p, role: "lane", epoch: epoch}, nil
+	}})
+	if err != nil {
+		panic(err)
+	}
+	p.ended.Go(func() { p.zoo.follow(ctx) })
+	p.ended.Go(func() { _ = p.lanes.Run(ctx) })
+	p.acts = tcc.New(partitions, p)
+	if keeps == nil {
+		return
+	}
+	k, err := keeper.New(p.keeperConfig(keeps.shard))
+	if err != nil {
+		panic(err)
+	}
+	p.ended.Go(func() {
+		if err := k.Run(ctx); !p.dead.Load() {
+			w.audit.complain("keeper of %s in %s gives up: %v", keeps.shard, p.name, err)
+		}
+	})
+}
+
+func (p *process) keeperConfig(shard string) keeper.Config {
+	return keeper.Config{
+		Shard: shard, Name: fmt.Sprint(p.name, ".", p.life), Partitions: partitions,
+		Map: p.zoo, Store: p.zoo, Election: p.zoo, Journal: journalOf{p, p.world.log}, Shards: p,
+		Open: func(addr string) (keeper.Shard, error) {
+			return &shardClient{redis: p.world.shardAt(addr), from: p, role: "keeper"}, nil
+		},
+		Marks: func(m []luascripts.Mark) {
+			if !p.dead.Load() {
+				p.world.audit.marks(p, m)
+				p.lanes.Mark(m)
+			}
+		},
+		// Crooked times: of two timers that go off at one instant, Go draws which is first.
+		WatchEvery: 99_999_989, MarksEvery: 200_000_033, OfferAgain: 15_000_000_017, Unreachable: 3_000_000_019,
+		Lease: 2_000_000_039, ReplicasEvery: 2_000_000_063, RestMin: 50_000_021, RestMax: 2_000_000_011,
+		Jitter: func(d time.Duration) time.Duration { return d * 3 / 4 },
+	}
+}
+
+// crash ends a process's life at once: what it has on its way may still arrive, and nothing that it does later does.
+func (w *world) crash(p *process, down time.Duration) {
+	w.note("%s crashes", p.name)
+	p.dead.Store(true)
+	p.cancel()
+	for i := 0; i < len(w.calls); {
+		if c := w.calls[i]; c.from == p && !c.orphan {
+			c.orphan = true
+			if w.rng.IntN(2) == 0 {
+				w.calls = append(w.calls[:i], w.calls[i+1:]...)
+				continue
+			}
+		}
+		i++
+	}
+	w.at(time.Duration(w.rng.Int64N(int64(sessionLife))), p.name+" session ends", func() { w.zoo.expire(p, 0) })
+	w.at(down, p.name+" starts", func() { w.start(p.place, p.life+1, p.keeps) })
+}
+
+// Submit implements rows.Shards for the process's coordinator and keepers: what comes back is looked at on its way.
+func (p *process) Submit(st *rows.Stage) {
+	st.Each(func(sec *rows.Section) {
+		for i := range sec.Metas {
+			sec.Metas[i].Sink = p.watch(sec.Metas[i].Sink)
+		}
+	})
+	p.lanes.Submit(st)
+}
+
+func (p *process) watch(sink rows.Sink) *watcher {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	of := p.watched[sink]
+	if of == nil {
+		of = &watcher{p, sink}
+		p.watched[sink] = of
+	}
+	return of
+}
+
+// watcher looks at outcomes before their sink gets them. Those of a crashed process get nowhere.
+type watcher struct {
+	from *process
+	sink rows.Sink
+}
+
+func (s *watcher) Settle(outs []rows.Outcome) {
+	if s.from.dead.Load() {
+		return
+	}
+	for i := range outs {
+		s.from.world.audit.outcome(s.from, &outs[i])
+	}
+	s.sink.Settle(outs)
+}
+
+func (w *world) shardAt(addr string) *redis {
+	for _, s := range w.shards {
+		if s.addr == addr {
+			return s
+		}
+	}
+	panic("no shard at " + addr)
+}
+
+// trouble draws whether something befalls a process or a shard now.
+func (w *world) trouble() bool {
+	n := w.rng.IntN(100_000)
+	hit := func(of int) bool { n -= of; return n < 0 }
+	victim, shard := w.processes[w.rng.IntN(len(w.processes))], w.shards[w.rng.IntN(len(w.shards))]
+	switch {
+	case hit(w.weather.crash):
+		if victim.dead.Load() {
+			return false
+		}
+		w.crash(victim, time.Duration(w.rng.Int64N(int64(3*time.Second))))
+	case hit(w.weather.freeze):
+		victim.frozen = time.Now().Add(w.pause() + w.pause())
+		w.note("%s is frozen until %s", victim.name, victim.frozen.Sub(w.began))
+	case hit(w.weather.expire):
+		w.note("%s loses its session", victim.name)
+		w.zoo.expire(victim, w.pause())
+	case hit(w.weather.restart):
+		with := shard.saved
+		if w.rng.IntN(2) == 0 {
+			with = nil
+		}
+		w.note("%s restarts, with data: %t", shard.shard, with != nil)
+		shard.restart(with)
+		for _, p := range w.processes { // they may have stood on one machine
+			if p.keeps == shard && !p.dead.Load() && w.rng.IntN(3) == 0 {
+				w.crash(p, time.Duration(w.rng.Int64N(int64(time.Second))))
+			}
+		}
+	case hit(w.weather.flush):
+		w.note("%s forgets its scripts", shard.shard)
+		clear(shard.admits)
+	case hit(w.weather.hang):
+		shard.hangs = time.Now().Add(w.pause() + w.pause())
+		w.note("%s hangs until %s", shard.shard, shard.hangs.Sub(w.began))
+	case hit(300):
+		shard.saved = shard.data.copy()
+		w.note("%s is saved", shard.shard)
+	default:
+		return false
+	}
+	return true
+}
+
+// heal ends all faults.
+func (w *world) heal() {
+	w.note("all heals")
+	w.healing = true
+	*w.weather = calm
+	w.weather.slowest, w.weather.thought = time.Millisecond, time.Millisecond
+	for _, p := range w.processes {
+		p.frozen = time.Time{}
+	}
+	for _, s := range w.shards {
+		s.hangs = time.Time{}
+	}
+	for _, c := range w.calls {
+		if c.from != nil && c.orphan && c.from.dead.Load() {
+			c.due = time.Time{}
+		}
+	}
+}
+
+// stop ends all processes, and answers what they have on their way.
+func (w *world) stop() {
+	for _, p := range w.processes {
+		p.dead.Store(true)
+		p.cancel()
+	}
+	for _, p := range w.processes {
+		p.ended.Wait()
+	}
+}
+
+var _ journal.Effects = (*audited)(nil)

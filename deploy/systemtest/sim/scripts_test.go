@@ -1,0 +1,244 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"walletd/journal"
+	"walletd/journal/planted"
+	"walletd/luascripts"
+	"walletd/shardrouter/keeper"
+)
+
+var _ keeper.Shard = (*shardClient)(nil)
+
+// What follows implements keeper.Shard, each method as the script or the commands of the same name in luascripts.
+
+func (s *shardClient) CheckSettings(ctx context.Context) error {
+	return tell(ctx, s.request("settings"), func() error { return nil })
+}
+
+func (s *shardClient) Evicted(ctx context.Context) (uint64, error) {
+	return ask(ctx, s.request("evicted"), func() (uint64, error) { return 0, nil })
+}
+
+func (r *redis) served() map[int]luascripts.Part {
+	parts := map[int]luascripts.Part{}
+	for p, of := range r.parts {
+		if of.serves {
+			parts[p] = luascripts.Part{Partition: p, Epoch: of.book.Epoch, Seq: of.book.Seq, TimeMS: of.book.TimeMS}
+		}
+	}
+	return parts
+}
+
+func (s *shardClient) Look(ctx context.Context, epoch uint32) (luascripts.Look, error) {
+	return ask(ctx, s.request("look"), func() (luascripts.Look, error) {
+		return luascripts.Look{Parts: s.served(), Admitted: s.admits[epoch], Primary: true}, nil
+	})
+}
+
+func (s *shardClient) Parts(ctx context.Context) (map[int]luascripts.Part, error) {
+	return ask(ctx, s.request("parts"), func() (map[int]luascripts.Part, error) { return s.served(), nil })
+}
+
+func (s *shardClient) Stop(ctx context.Context, epochs ...uint32) (bool, error) {
+	return ask(ctx, s.request("stop"), func() (bool, error) {
+		all := len(epochs) > 0
+		for _, e := range epochs {
+			all = all && s.admits[e]
+		}
+		clear(s.admits)
+		return all, nil
+	})
+}
+
+func (s *shardClient) Admit(ctx context.Context, epoch uint32, untilMS int64) error {
+	return tell(ctx, s.request("admit"), func() error {
+		s.admits[epoch] = true // the scripts are there, whatever the last of them answers
+		if s.keeper > epoch {
+			return luascripts.ErrOvertaken
+		}
+		s.keeper, s.lease = epoch, max(s.lease, untilMS)
+		return nil
+	})
+}
+
+func (s *shardClient) Time(ctx context.Context) (time.Time, error) {
+	return ask(ctx, s.request("time"), func() (time.Time, error) { return time.UnixMilli(s.clock()), nil })
+}
+
+func (s *shardClient) Lease(ctx context.Context, untilMS int64, owned ...luascripts.Owned) (bool, error) {
+	return ask(ctx, s.request("lease"), func() (bool, error) {
+		for _, o := range owned {
+			if of := s.parts[o.Partition]; of == nil || !of.serves || of.book.Epoch != o.Epoch {
+				return false, nil
+			}
+		}
+		s.lease = max(s.lease, untilMS)
+		return true, nil
+	})
+}
+
+func (s *shardClient) Ping(ctx context.Context) error {
+	return tell(ctx, s.request("ping"), func() error { return nil })
+}
+
+func (s *shardClient) Role(ctx context.Context) (luascripts.Role, error) {
+	return ask(ctx, s.request("role"), func() (luascripts.Role, error) { return luascripts.Role{Primary: true}, nil })
+}
+
+func (s *shardClient) Follow(ctx context.Context, primary string) error {
+	return tell(ctx, s.request("follow"), func() error { return errNoReplicas })
+}
+
+func (s *shardClient) Repair(ctx context.Context, _ ...luascripts.Patch) error {
+	return tell(ctx, s.request("repair"), func() error { return errNoReplicas })
+}
+
+var errNoReplicas = errors.New("there are no replicas here")
+
+func (s *shardClient) Fence(ctx context.Context, claims ...luascripts.Claim) ([]luascripts.Fenced, error) {
+	return ask(ctx, s.request("fence"), func() (fenced []luascripts.Fenced, err error) {
+		for _, c := range claims {
+			f := luascripts.Fenced{Part: luascripts.Part{Partition: c.Seen.Partition}}
+			if of := s.parts[c.Seen.Partition]; of != nil && of.serves {
+				b := of.book
+				f.Found = true
+				f.Done = b.Seq == c.Seen.Seq && (b.Epoch == c.Seen.Epoch || b.Epoch == c.Epoch) && c.Epoch >= b.Epoch
+				if f.Done {
+					b.Epoch = c.Epoch
+				}
+				f.Part.Epoch, f.Part.Seq, f.Part.TimeMS = b.Epoch, b.Seq, b.TimeMS
+			}
+			fenced = append(fenced, f)
+		}
+		return fenced, nil
+	})
+}
+
+// overtakes reports whether a partition is in, or the shard is being loaded in, a higher epoch.
+func (r *redis) overtakes(epoch uint32) bool {
+	if r.loader != "" && r.loads > epoch {
+		return true
+	}
+	for _, of := range r.parts {
+		if of.serves && of.book.Epoch > epoch {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *shardClient) Wipe(ctx context.Context, epoch uint32) error {
+	return tell(ctx, s.request("wipe"), func() error {
+		if s.overtakes(epoch) {
+			return luascripts.ErrOvertaken
+		}
+		s.data = data{parts: map[int]*part{}}
+		return nil
+	})
+}
+
+// Load goes in three steps, as the real one does, in between which others may do what they like.
+func (s *shardClient) Load(ctx context.Context, books ...*journal.Book) error {
+	epoch := uint32(0)
+	for _, b := range books {
+		epoch = max(epoch, b.Epoch)
+	}
+	token := fmt.Sprint(epoch, s.from.name, s.from.life, s.from.loads.Add(1))
+	err := tell(ctx, s.request("load begin"), func() error {
+		if s.loader != "" && s.loads > epoch {
+			return luascripts.ErrOvertaken
+		}
+		for _, b := range books {
+			if of := s.parts[b.Partition]; of != nil && of.serves && of.book.Epoch > b.Epoch {
+				return luascripts.ErrOvertaken
+			}
+		}
+		for _, b := range books {
+			if of := s.parts[b.Partition]; of != nil {
+				of.serves = false
+			}
+		}
+		s.loader, s.loads = token, epoch
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	mine := make([]*journal.Book, len(books))
+	for i, b := range books {
+		mine[i] = copyOf(b)
+	}
+	err = tell(ctx, s.request("load"), func() error {
+		if s.loader != token {
+			return luascripts.ErrOvertaken
+		}
+		for _, b := range mine {
+			s.parts[b.Partition] = &part{book: copyOf(b)}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return tell(ctx, s.request("load end"), func() error {
+		if s.loader != token {
+			return luascripts.ErrOvertaken
+		}
+		s.loader = ""
+		for _, b := range mine {
+			of := s.parts[b.Partition]
+			if of == nil {
+				of = &part{book: journal.NewBook(b.Partition, partitions)}
+				s.parts[b.Partition] = of
+			}
+			of.serves = true
+			of.book.Epoch, of.book.Seq, of.book.TimeMS = b.Epoch, b.Seq, b.TimeMS
+		}
+		return nil
+	})
+}
+
+func (s *shardClient) ReadOutbox(ctx context.Context, after uint64, limit int, wait time.Duration) ([]luascripts.OutboxEntry, error) {
+	r := s.request("outbox")
+	if wait >= time.Millisecond {
+		r.till = time.Now().Add(wait)
+		r.held = func() bool { return s.last <= after || len(s.outbox) == 0 }
+	}
+	return ask(ctx, r, func() (found []luascripts.OutboxEntry, err error) {
+		i, _ := slices.BinarySearchFunc(s.outbox, after+1, func(e luascripts.OutboxEntry, id uint64) int { return int(e.ID) - int(id) })
+		return slices.Clone(s.outbox[i:min(len(s.outbox), i+limit)]), nil
+	})
+}
+
+func (s *shardClient) Trim(ctx context.Context, epoch uint32, upTo uint64) error {
+	return tell(ctx, s.request("trim"), func() error {
+		if s.keeper > epoch {
+			return luascripts.ErrOvertaken
+		}
+		s.outbox = slices.DeleteFunc(s.outbox, func(e luascripts.OutboxEntry) bool { return e.ID <= upTo })
+		return nil
+	})
+}
+
+func (s *shardClient) PublishMarks(ctx context.Context, marks []luascripts.Mark) error {
+	mine := slices.Clone(marks)
+	r := s.request("marks")
+	r.faults = &s.world.weather.marks
+	return tell(ctx, r, func() error {
+		s.world.audit.marks(s.from, mine)
+		s.heard = slices.DeleteFunc(s.heard, func(sub *subscription) bool { return sub.broken })
+		for _, sub := range s.heard {
+			sub.queue = append(sub.queue, mine)
+		}
+		return nil
+	})
+}
+
+// plantedEpoch tells whether trains of any epoch run.
+func plantedEpoch() bool { return planted.Is(planted.EpochUnchecked) }

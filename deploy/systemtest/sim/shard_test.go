@@ -1,0 +1,173 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"walletd/journal"
+	"walletd/luascripts"
+)
+
+// redis is a simulated shard: the data of a Redis, which may be saved and come back, and the process, whose script cache
+// goes with it (decision 8).
+type redis struct {
+	world *world
+	shard string
+	addr  string
+	hangs time.Time     // until then it answers nobody
+	skew  time.Duration // of its clock
+
+	data
+	admits map[uint32]bool // epochs whose trains' scripts are cached
+	heard  []*subscription
+	saved  *data // an older state, which it may come back with
+}
+
+// data is what a Redis holds of a wallet.
+type data struct {
+	parts  map[int]*part
+	loader string // its token; "" = nobody loads
+	loads  uint32 // the loader's epoch
+	keeper uint32 // the epoch of the keeper that admitted trains last
+	lease  int64  // until when it may run trains, ms in its own clock
+	outbox []luascripts.OutboxEntry
+	last   uint64 // outbox entry
+}
+
+// part is a partition's records; without a part record it does not serve.
+type part struct {
+	book   *journal.Book
+	serves bool
+}
+
+func (d *data) copy() *data {
+	c := *d
+	c.parts = map[int]*part{}
+	for p, of := range d.parts {
+		c.parts[p] = &part{copyOf(of.book), of.serves}
+	}
+	c.outbox = slices.Clone(d.outbox)
+	return &c
+}
+
+// clock is the shard's own, ms since 1970.
+func (r *redis) clock() int64 { return time.Now().Add(r.skew).UnixMilli() }
+
+// copyOf is a Book of its own with the same state.
+func copyOf(b *journal.Book) *journal.Book {
+	c, m, n := *b, b.State.(*journal.Memory), journal.NewMemory()
+	n.Accounts, n.DetailsOf, n.DeliveredOf = maps.Clone(m.Accounts), maps.Clone(m.DetailsOf), maps.Clone(m.DeliveredOf)
+	for id, k := range m.Keys {
+		n.SetKey(id, k)
+	}
+	for id, r := range m.Reservations {
+		n.SetReservation(id, r)
+	}
+	c.State = n
+	return &c
+}
+
+// restart ends the process: its script cache, its subscribers and whatever was on its way to it.
+func (r *redis) restart(with *data) {
+	r.data = data{parts: map[int]*part{}}
+	if with != nil {
+		r.data = *with.copy()
+	}
+	clear(r.admits)
+	for _, s := range r.heard {
+		s.broken = true
+	}
+	r.heard = nil
+	w := r.world
+	w.calls = slices.DeleteFunc(w.calls, func(c *call) bool {
+		if c.end != r || c.ran {
+			return false
+		}
+		w.answer(c, c.lost)
+		return true
+	})
+}
+
+// subscription is a listener's connection.
+type subscription struct {
+	queue  [][]luascripts.Mark
+	broken bool
+}
+
+// client is a process's client of a shard: a keeper.Shard and a lane.Shard.
+type shardClient struct {
+	*redis
+	from  *process
+	role  string
+	epoch uint32
+}
+
+const shardTimeout = 2 * time.Second
+
+var (
+	errShardUnknown = fmt.Errorf("the shard's answer is lost: %w", luascripts.ErrUnknown)
+	errShardRefused = fmt.Errorf("no connection to the shard: %w", luascripts.ErrNotSent)
+)
+
+func (s *shardClient) request(label string) request {
+	return request{from: s.from, end: s.redis, label: s.from.name + " " + s.role + " " + s.shard + " " + label,
+		faults: &s.world.weather.keeper, timeout: shardTimeout, lost: errShardUnknown, refused: errShardRefused}
+}
+
+func (s *shardClient) Close() error { return nil }
+
+// Run implements lane.Shard, as SubscribeMarks does.
+func (s *shardClient) Run(ctx context.Context, t *luascripts.Train) (luascripts.Reply, error) {
+	r := s.request("train")
+	r.faults = &s.world.weather.train
+	arg := slices.Clone(t.Arg())
+	packed, err := ask(ctx, r, func() ([]byte, error) { return s.train(arg, s.epoch) })
+	if err != nil {
+		return luascripts.Reply{}, err
+	}
+	return t.Answer(packed), nil
+}
+
+func (s *shardClient) SubscribeMarks(ctx context.Context, fn func([]luascripts.Mark)) error {
+	for ctx.Err() == nil {
+		_ = s.listen(ctx, fn)
+		pause(ctx, 100*time.Millisecond)
+	}
+	return ctx.Err()
+}
+
+var errConnection = errors.New("the connection is lost")
+
+func (s *shardClient) listen(ctx context.Context, fn func([]luascripts.Mark)) error {
+	r := s.request("subscribe")
+	r.faults = &s.world.weather.marks
+	sub, err := ask(ctx, r, func() (*subscription, error) {
+		sub := &subscription{}
+		s.heard = append(s.heard, sub)
+		return sub, nil
+	})
+	if err != nil {
+		return err
+	}
+	for {
+		r := s.request("listen")
+		r.faults, r.timeout, r.held = &s.world.weather.marks, 0, func() bool { return len(sub.queue) == 0 && !sub.broken }
+		marks, err := ask(ctx, r, func() ([]luascripts.Mark, error) {
+			if sub.broken {
+				return nil, errConnection
+			}
+			first := sub.queue[0]
+			sub.queue = sub.queue[1:]
+			return first, nil
+		})
+		if err != nil { // the redis forgets the connection when it comes to it
+			sub.broken = true
+			return err
+		}
+		fn(marks)
+	}
+}
