@@ -6,21 +6,36 @@ import (
 )
 
 // TestASeedIsARun: two runs of a seed are the same, step by step.
+//
+// A run in which the operating system took the processor away for so long that Go gave it to another goroutine says
+// nothing: which one goes on then is not ours to choose. Such a run is repeated.
 func TestASeedIsARun(t *testing.T) {
-	same := 0
-	defer func() { t.Log("disturbed and equal:", same) }()
-	for seed := range uint64(number("WALLETD_SIM_TWICE", 100/share)) {
-		seed += 10_000
-		one, two := run(t, seed, true), run(t, seed, true)
+	for seed := uint64(10_000); seed < 10_000+uint64(number("WALLETD_SIM_TWICE", 100/share)); seed++ {
+		one := undisturbed(t, seed)
+		two := undisturbed(t, seed)
 		if one.sum == two.sum {
-			same += min(1, one.disturbed+two.disturbed)
 			continue
 		}
 		for i := range min(len(one.tail), len(two.tail)) {
 			if one.tail[i] != two.tail[i] {
-				t.Errorf("disturbed %d %d seed %d: line %d of the trace is\n%s\nand then\n%s\nafter\n%s", one.disturbed, two.disturbed, seed, i, one.tail[i], two.tail[i], strings.Join(one.tail[max(0, i-15):i+3], "\n"))
+				t.Errorf("seed %d, disturbed %d and %d times: line %d of the trace is\n%s\nand then\n%s\nbehind\n%s", seed, one.disturbed, two.disturbed,
+					i, one.tail[i], two.tail[i], strings.Join(one.tail[max(0, i-20):i], "\n"))
 				break
 			}
 		}
 	}
+}
+
+// undisturbed is a run of a seed as it should be, or, on a machine that has no peace to offer, the least disturbed of some.
+func undisturbed(t *testing.T, seed uint64) (best result) {
+	for n := range 20 {
+		r := run(t, seed, true)
+		if n == 0 || r.disturbed < best.disturbed {
+			best = r
+		}
+		if best.disturbed == 0 {
+			break
+		}
+	}
+	return best
 }
