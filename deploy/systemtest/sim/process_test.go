@@ -162,6 +162,13 @@ func (w *world) shardAt(addr string) *redis {
 
 // trouble draws whether something befalls a process or a shard now.
 func (w *world) trouble() bool {
+	if w.rng.IntN(1000) < w.storm.change { // in between all goes well for a while
+		w.calm = !w.calm && w.storm.change < 1000
+		*w.weather = w.storm
+		if w.calm {
+			*w.weather = weather{slowest: w.storm.slowest, thought: w.storm.thought}
+		}
+	}
 	n := w.rng.IntN(100_000)
 	hit := func(of int) bool { n -= of; return n < 0 }
 	victim, shard := w.processes[w.rng.IntN(len(w.processes))], w.shards[w.rng.IntN(len(w.shards))]

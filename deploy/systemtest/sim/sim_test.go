@@ -84,7 +84,8 @@ func (w *world) figures() string {
 
 func newWorld(seed uint64) *world {
 	rng := rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15))
-	w := &world{seed: seed, rng: rng, weather: weatherOf(rng), began: time.Now(), wake: make(chan struct{}, 1), rough: 500 + rng.IntN(2000)}
+	w := &world{seed: seed, rng: rng, weather: weatherOf(rng), began: time.Now(), wake: make(chan struct{}, 1), rough: 500 + rng.IntN(2500)}
+	w.storm = *w.weather
 	w.audit, w.log = newAudit(w), &ledger{world: w}
 	var shards []shardrouter.Shard
 	for i := range 1 + rng.IntN(2) {
@@ -112,7 +113,7 @@ func newWorld(seed uint64) *world {
 		}
 		w.start(i, 1, keeps)
 	}
-	for i := range pick(rng, 2, 5, 10, 20) {
+	for i := range pick(rng, 3, 8, 20) {
 		c := &client{world: w, n: i}
 		w.clients = append(w.clients, c)
 		c.again(time.Duration(rng.IntN(300)) * time.Millisecond)

@@ -22,6 +22,7 @@ type weather struct {
 
 	crash, freeze, expire, restart, flush, hang int // of a process, its session, a shard's; in hundred-thousandths a step
 	split                                       int // appends of several records of which only some are done, thousandths
+	change                                      int // thousandths a step: from storm to calm, or back
 	slowest                                     time.Duration
 	thought                                     time.Duration // of a client between two orders, at most
 }
@@ -33,12 +34,13 @@ func weatherOf(rng *rand.Rand) *weather {
 	w := &weather{slowest: time.Duration(50+rng.IntN(4000)) * time.Millisecond}
 	for _, f := range []*faults{&w.train, &w.keeper, &w.append, &w.read, &w.zoo, &w.marks} {
 		for _, of := range []*int{&f.lost, &f.refused, &f.deaf, &f.late, &f.slow, &f.lazy} {
-			*of = pick(rng, 0, 0, 3, 15, 60)
+			*of = pick(rng, 0, 0, 0, 3, 12, 40)
 		}
 	}
-	w.crash, w.freeze, w.expire = pick(rng, 0, 60, 300, 900), pick(rng, 0, 60, 300), pick(rng, 0, 60, 300, 900)
-	w.restart, w.flush, w.hang = pick(rng, 0, 60, 300, 900), pick(rng, 0, 0, 100, 300), pick(rng, 0, 0, 100)
+	w.crash, w.freeze, w.expire = pick(rng, 0, 40, 200, 600), pick(rng, 0, 40, 200), pick(rng, 0, 40, 200, 600)
+	w.restart, w.flush, w.hang = pick(rng, 0, 40, 200, 600), pick(rng, 0, 0, 0, 100), pick(rng, 0, 0, 100)
 	w.thought = pick(rng, 100*time.Microsecond, 2*time.Millisecond, 50*time.Millisecond)
+	w.change = pick(rng, 5, 20, 1000)
 	w.split = pick(rng, 0, 0, 50, 200)
 	return w
 }

@@ -27,7 +27,9 @@ const (
 type world struct {
 	seed    uint64
 	rng     *rand.Rand
-	weather *weather
+	weather *weather // as it is now
+	storm   weather  // as it is when it is rough
+	calm    bool     // for a while
 	healing bool
 	rough   int // steps in it
 	began   time.Time
