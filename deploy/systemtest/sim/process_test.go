@@ -185,9 +185,9 @@ func (w *world) trouble() bool {
 		w.note("%s loses its session", victim.name)
 		w.zoo.expire(victim, w.pause())
 	case hit(w.weather.restart):
-		with := shard.saved
-		if w.rng.IntN(2) == 0 {
-			with = nil
+		var with *data
+		if len(shard.saved) > 0 && w.rng.IntN(4) > 0 {
+			with = pick(w.rng, shard.saved...)
 		}
 		w.note("%s restarts, with data: %t", shard.shard, with != nil)
 		shard.restart(with)
@@ -202,8 +202,8 @@ func (w *world) trouble() bool {
 	case hit(w.weather.hang):
 		shard.hangs = time.Now().Add(w.pause() + w.pause())
 		w.note("%s hangs until %s", shard.shard, shard.hangs.Sub(w.began))
-	case hit(300):
-		shard.saved = shard.data.copy()
+	case hit(w.weather.save):
+		shard.saved = append(shard.saved[max(0, len(shard.saved)-5):], shard.data.copy())
 		w.note("%s is saved", shard.shard)
 	default:
 		return false

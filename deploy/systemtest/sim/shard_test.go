@@ -24,7 +24,7 @@ type redis struct {
 	data
 	admits map[uint32]bool // epochs whose trains' scripts are cached
 	heard  []*subscription
-	saved  *data // an older state, which it may come back with
+	saved  []*data // older states, which it may come back with
 }
 
 // data is what a Redis holds of a wallet.

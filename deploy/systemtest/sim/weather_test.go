@@ -20,11 +20,11 @@ type faults struct {
 type weather struct {
 	train, keeper, append, read, zoo, marks faults
 
-	crash, freeze, expire, restart, flush, hang int // of a process, its session, a shard's; in hundred-thousandths a step
-	split                                       int // appends of several records of which only some are done, thousandths
-	change                                      int // thousandths a step: from storm to calm, or back
-	slowest                                     time.Duration
-	thought                                     time.Duration // of a client between two orders, at most
+	crash, freeze, expire, restart, flush, hang, save int // of a process, its session, a shard's; in hundred-thousandths a step
+	split                                             int // appends of several records of which only some are done, thousandths
+	change                                            int // thousandths a step: from storm to calm, or back
+	slowest                                           time.Duration
+	thought                                           time.Duration // of a client between two orders, at most
 }
 
 // calm is the weather in which all heals.
@@ -40,6 +40,22 @@ func weatherOf(rng *rand.Rand) *weather {
 	w.crash, w.freeze, w.expire = pick(rng, 0, 40, 200, 600), pick(rng, 0, 40, 200), pick(rng, 0, 40, 200, 600)
 	w.restart, w.flush, w.hang = pick(rng, 0, 40, 200, 600), pick(rng, 0, 0, 0, 100), pick(rng, 0, 0, 100)
 	w.thought = pick(rng, 100*time.Microsecond, 2*time.Millisecond, 50*time.Millisecond)
+	w.save = pick(rng, 100, 500, 2000)
+	if rng.IntN(3) == 0 { // one kind of trouble, and much of it
+		only := weather{slowest: w.slowest, save: w.save}
+		switch rng.IntN(4) {
+		case 0:
+			only.restart = 1500
+		case 1:
+			only.crash, only.expire = 1000, 500
+		case 2:
+			only.freeze, only.hang, only.expire = 600, 400, 300
+		case 3:
+			only.append, only.read, only.split = w.append, w.read, w.split
+			only.append.late, only.append.lazy, only.append.deaf = 60, 60, 60
+		}
+		*w = only
+	}
 	w.change = pick(rng, 5, 20, 1000)
 	w.split = pick(rng, 0, 0, 50, 200)
 	return w
