@@ -15,11 +15,8 @@ type swap struct{ is, planted string }
 // plants are the bugs in Lua (see journal/planted).
 var plants = map[planted.Bug][]swap{
 	planted.NoTombstone: {{"return entomb(i)", "return put(letter[OK] .. letter[0])"}},
-	planted.FundsBeforeKey: {{
-		"if seen then return first_answer(i, seen) end\n  if payer == a then",
-		"local short, by\n  if available[payer] then short, by = funds_refused(i, OK) end\n  if short then return refuse(i, short, by) end\n" +
-			"  if seen then return first_answer(i, seen) end\n  if payer == a then",
-	}},
+	planted.FundsBeforeKey: {{"local payer, a, sum = account[i], to[i], amount[i]", "local payer, a, sum = account[i], to[i], amount[i]\n" +
+		"local short, by\n if available[payer] then short, by = funds_refused(i, OK) end\n if short then return refuse(i, short, by) end"}},
 	planted.LossyNumbers:     {{"= available[a] + sum, reserved[a] + aside,", "= tonumber(tostring(available[a] + sum)), reserved[a] + aside,"}},
 	planted.EpochUnchecked:   {{"if part_epoch[name] ~= of_epoch[s] then state_of[s] = STALE_EPOCH end", ""}},
 	planted.LeaseForever:     {{"clock >= lease", "false"}},

@@ -104,8 +104,10 @@ func (t kafkaTools) start(ctx context.Context, node *kafkaNode, quorum []*kafkaN
 		args:  args,
 		addr:  addr,
 		ports: []string{addr, loopback(node.controllerPort)},
-		ready: func(ctx context.Context, _ int) error { return kafkaServes(ctx, addr, node.advertised(), node.cluster, 1) },
-		poll:  50 * time.Millisecond, upLimit: 2 * time.Minute, stopLimit: 10 * time.Second,
+		ready: func(ctx context.Context, _ int) error {
+			return kafkaServes(ctx, addr, node.advertised(), node.cluster, 1)
+		},
+		poll: 50 * time.Millisecond, upLimit: 2 * time.Minute, stopLimit: 10 * time.Second,
 	})
 }
 

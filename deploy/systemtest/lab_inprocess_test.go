@@ -18,6 +18,7 @@ import (
 	"walletd/journal"
 	"walletd/journal/filelog"
 	"walletd/projector/reconcile"
+	"walletd/projector/snapshot"
 	"walletd/shardrouter"
 )
 
@@ -47,6 +48,7 @@ type inprocess struct {
 	broker *labBroker // nil: the journal is in files
 	router *shardrouter.Static
 	said   *slog.Logger
+	shelf  *snapshot.Shelf // nil: every fold begins at 0
 
 	trains [labRedis]*faultproxy.Proxy // the ways that the map names
 	doors  [labGateways]*faultproxy.Proxy
@@ -81,14 +83,15 @@ func newInprocess(t testing.TB, slots int, brokers bool) *form {
 		load:   loadOptions{sessions: 4, workers: 8, perSecond: 500, perPartition: 2, loners: 1, readers: 1, burst: 40},
 		can:    func() []fault { return sortedFaults((&inprocess{broker: all[0].broker}).faults()) },
 		start: func(t testing.TB, n int, seed uint64, keep string) stand {
-			return startInprocess(t, all[n], keep, seed%2 == 0)
+			return startInprocess(t, all[n], keep, seed)
 		},
 		slots: slots,
 	}
 }
 
-// startInprocess starts a wallet; candidates: its first shard has a replica, and a spare is there.
-func startInprocess(t testing.TB, s *slot, dir string, candidates bool) *inprocess {
+// startInprocess starts a wallet. In half of them the first shard has a replica, and a spare is there; in two of three
+// snapshots are taken all the time, and folds begin there.
+func startInprocess(t testing.TB, s *slot, dir string, seed uint64) *inprocess {
 	t.Helper()
 	f := &inprocess{t: t, redis: s.redis, said: labLogger(t, dir)}
 	for i, r := range f.redis {
@@ -97,7 +100,7 @@ func startInprocess(t testing.TB, s *slot, dir string, candidates bool) *inproce
 		mustDo(t, "empty "+r.name, r.ask("REPLICAOF NO ONE"), r.ask("FLUSHALL"), r.ask("SCRIPT FLUSH"), r.ask("CONFIG RESETSTAT"))
 		f.trains[i] = faultproxy.ForTest(t, r.hand.addr())
 	}
-	initial, err := f.firstMap(candidates)
+	initial, err := f.firstMap(seed%2 == 0)
 	mustDo(t, "map", err)
 	f.router, err = shardrouter.NewStatic(shardrouter.StaticConfig{Initial: initial})
 	mustDo(t, "map", err)
@@ -111,6 +114,9 @@ func startInprocess(t testing.TB, s *slot, dir string, candidates bool) *inproce
 		mustDo(t, "journal", err)
 		t.Cleanup(func() { _ = files.Close() })
 		f.log, f.w.durable = files, newEnds(files).durable
+	}
+	if seed%3 != 0 {
+		f.shelf = &snapshot.Shelf{Wallet: "lab", Partitions: labPartitions, Store: snapshot.NewDir(filepath.Join(dir, "snapshots")), Logger: f.said}
 	}
 	f.projector = newLabProjector(f, filepath.Join(dir, "projection"))
 	for i := range f.keepers {

@@ -13,6 +13,7 @@ import (
 	"walletd/journal"
 	"walletd/luascripts"
 	"walletd/projector"
+	"walletd/projector/snapshot"
 	"walletd/projector/view"
 	"walletd/shardrouter/keeper"
 	"walletd/shardrouter/lane"
@@ -74,7 +75,11 @@ func (k *labKeeper) calm() {
 func (k *labKeeper) start() {
 	k.run(func(ctx context.Context) []func() {
 		lanes := k.f.lanes()
-		kept, err := keeper.New(keeper.Config{Shard: shardID(k.shard), Name: k.name, Partitions: labPartitions, Map: k.f.router, Store: k.f.router,
+		var snapshots keeper.Snapshots
+		if k.f.shelf != nil {
+			snapshots = walletd.BeginningsOf(k.f.shelf)
+		}
+		kept, err := keeper.New(keeper.Config{Snapshots: snapshots, Shard: shardID(k.shard), Name: k.name, Partitions: labPartitions, Map: k.f.router, Store: k.f.router,
 			Election: k.f.router, Journal: k.log, Shards: lanes, Marks: lanes.Mark, Log: k.f.said.With("keeper", k.name),
 			Open: func(addr string) (keeper.Shard, error) {
 				return luascripts.Open(luascripts.Config{Addr: k.way(addr), ReadTimeout: labReadTimeout})
@@ -142,6 +147,7 @@ type labProjector struct {
 	dir   string
 	log   *roughLog
 	view  *view.View
+	taker *snapshot.Taker              // nil: no snapshots
 	reads atomic.Pointer[http.Handler] // nil while it is down
 }
 
@@ -158,11 +164,18 @@ func (p *labProjector) start() {
 		p.view = v
 		reads := walletd.ReadsOf(v, journal.DevAssets, run.Behind)
 		p.reads.Store(&reads)
-		return []func(){func() {
+		parts := []func(){func() {
 			if err := run.Run(ctx); ctx.Err() == nil {
 				p.f.t.Errorf("the projector ended by itself: %v", err)
 			}
 		}}
+		if p.f.shelf == nil {
+			return parts
+		}
+		p.taker, err = snapshot.NewTaker(snapshot.TakerConfig{View: v, Log: p.log, Look: 50 * time.Millisecond, Settle: time.Millisecond,
+			Schedule: snapshot.Schedule{Every: 100}, Taking: snapshot.Taking{Shelf: p.f.shelf, By: "lab", Policy: snapshot.Policy{Newest: 2}}})
+		mustDo(p.f.t, "snapshots", err)
+		return append(parts, func() { _ = p.taker.Run(ctx) })
 	})
 }
 
@@ -171,6 +184,10 @@ func (p *labProjector) stop() {
 		p.log.whole()
 		p.reads.Store(nil)
 	})
+	if p.taker != nil {
+		p.taker.Close()
+		p.taker = nil
+	}
 	if p.view != nil {
 		_ = p.view.Close()
 		p.view = nil

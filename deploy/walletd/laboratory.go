@@ -6,8 +6,10 @@ import (
 	"walletd/gateway"
 	"walletd/journal"
 	"walletd/projector/reconcile"
+	"walletd/projector/snapshot"
 	"walletd/projector/view"
 	"walletd/shardrouter"
+	"walletd/shardrouter/keeper"
 )
 
 // What a fault laboratory needs to put a wallet together by itself, part by part, in its own process.
@@ -21,3 +23,6 @@ func ReadsOf(v *view.View, assets journal.Assets, lag func(partition int) uint64
 func ShardsOf(source shardrouter.Source, partitions int) reconcile.Shards {
 	return liveShards{&node{source: source, cfg: nodeConfig{partitions: partitions}}}
 }
+
+// BeginningsOf hands the snapshots of a shelf to keepers.
+func BeginningsOf(shelf *snapshot.Shelf) keeper.Snapshots { return beginnings{shelf} }
