@@ -79,7 +79,7 @@ func newInprocess(t testing.TB, slots int, brokers bool) *form {
 		all = append(all, s)
 	}
 	return &form{
-		timing: timing{length: 1200 * time.Millisecond, lasts: time.Second, faultsMax: 6},
+		timing: timing{length: 1200 * time.Millisecond, lasts: time.Second, faultsMax: 10},
 		load:   loadOptions{sessions: 4, workers: 8, perSecond: 500, perPartition: 2, loners: 1, readers: 1, burst: 40},
 		can:    func() []fault { return sortedFaults((&inprocess{broker: all[0].broker}).faults()) },
 		start: func(t testing.TB, n int, seed uint64, keep string) stand {

@@ -78,6 +78,13 @@ func (r *request) told(status string, at journal.Position, err error) {
 	}
 }
 
+// forbidden says that the wallet has refused what it must not: for good, and knowing that it did.
+func forbidden(err error) bool {
+	var no *client.RefusedError
+	var open *client.UnknownError
+	return errors.As(err, &no) && !no.Retryable && !errors.As(err, &open)
+}
+
 // ledger is every request that was made and what its client was told. It may be written from several goroutines.
 type ledger struct {
 	mu       sync.Mutex

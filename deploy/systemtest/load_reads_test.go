@@ -1,7 +1,6 @@
 package systemtest
 
 import (
-	"errors"
 	"fmt"
 
 	"walletd/gateway/client"
@@ -29,8 +28,7 @@ func (k *worker) read() {
 		ask = k.rest.Balance
 	}
 	b, err := ask(ctx, account)
-	var no *client.RefusedError
-	if errors.As(err, &no) && !no.Retryable {
+	if forbidden(err) {
 		k.ledger.fault("a read of %s was refused: %v", account, err)
 	}
 	if err != nil {
@@ -47,8 +45,7 @@ func (k *worker) open() {
 	k.count++
 	id := fmt.Sprintf("new-%d-%d", k.n, k.count)
 	if _, err := k.rest.CreateAccount(ctx, client.AccountCreate{ID: id, Asset: "USD"}); err != nil {
-		var no *client.RefusedError
-		if errors.As(err, &no) && !no.Retryable {
+		if forbidden(err) {
 			k.ledger.fault("the opening of %s was refused: %v", id, err)
 		}
 		return

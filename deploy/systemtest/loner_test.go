@@ -2,7 +2,6 @@ package systemtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"walletd/gateway/client"
@@ -54,8 +53,7 @@ func (k *loner) pay() {
 			k.has, k.version = k.has-1, k.version+1
 			return
 		}
-		var no *client.RefusedError
-		if errors.As(err, &no) && !no.Retryable {
+		if forbidden(err) {
 			k.ledger.fault("%v: a loner's payment was refused: %v", r, err)
 			return
 		}
@@ -110,8 +108,7 @@ func (k *worker) alter() {
 		account, patch = k.pick(), client.AccountPatch{OverdraftLimit: &limit}
 	}
 	_, err := k.rest.PatchAccount(ctx, account, patch, 0)
-	var no *client.RefusedError
-	if errors.As(err, &no) && !no.Retryable && no.Code != "condition_failed" {
+	if forbidden(err) && client.Code(err) != "condition_failed" {
 		k.ledger.fault("a patch %+v of %s was answered %v", patch, account, err)
 	}
 	r := &request{act: actTransfer, key: k.key("e"), from: k.foreign[0], to: k.foreign[len(k.foreign)-1], amount: 1, asset: "EUR"}
