@@ -115,11 +115,14 @@ func (s *Shard) Seal(ctx context.Context, keeper uint32, below int64) error {
 	return s.fault("seal slices of", overtaken(answer, err))
 }
 
-// DropSlice drops a slice. Its caller knows that the evictions behind it are durable for every partition of the shard.
+// DropSlice drops a slice, and answers how many key records it had. Its caller knows that the evictions behind it are durable for every partition of the shard.
 // ErrOvertaken: somebody else owns or loads the shard, or a partition may still need the slice.
-func (s *Shard) DropSlice(ctx context.Context, keeper uint32, slice int64) error {
-	answer, err := s.scriptOn(ctx, dropSliceScript, []string{partsKey}, epochWord(keeper), appendU56(nil, uint64(slice)))
-	return s.fault("drop a slice of", overtaken(answer, err))
+func (s *Shard) DropSlice(ctx context.Context, keeper uint32, slice int64) (records int64, err error) {
+	n, err := s.scriptOn(ctx, dropSliceScript, []string{partsKey}, epochWord(keeper), appendU56(nil, uint64(slice)))
+	if err == nil && n < 0 {
+		err = ErrOvertaken
+	}
+	return int64(max(n, 0)), s.fault("drop a slice of", err)
 }
 
 // Sweep removes some of the reservations that their partitions have evicted, which is durable, and answers how many, and from
@@ -154,15 +157,20 @@ func (s *Shard) scriptOn(ctx context.Context, sc script, keys []string, args ...
 	return s.client.Eval(ctx, sc.text, keys, args...).Int()
 }
 
-// Held counts what the shard holds: key records in all slices, reservations, blocks of the filter.
+// Held counts what the shard remembers.
 type Held struct {
+	Slices       int
 	Keys         int64
 	Reservations int64
 	FilterBlocks int64
+	FilterFill   float64 // part of the bits that are set, of the filter of so many partitions, 0 … 1; from a sample
 }
 
+// filterSample is how many blocks are looked at for the filter's fill.
+const filterSample = 64
+
 // Held asks how much the shard remembers.
-func (s *Shard) Held(ctx context.Context) (h Held, err error) {
+func (s *Shard) Held(ctx context.Context, partitions int) (h Held, err error) {
 	w, err := s.Window(ctx)
 	if err != nil {
 		return h, err
@@ -171,7 +179,7 @@ func (s *Shard) Held(ctx context.Context) (h Held, err error) {
 	for _, slice := range w.Slices {
 		p.HLen(ctx, keysKey(slice))
 	}
-	reservations, blocks := p.HLen(ctx, reservationsKey), p.HLen(ctx, filterKey)
+	reservations, blocks, sample := p.HLen(ctx, reservationsKey), p.HLen(ctx, filterKey), p.HRandFieldWithValues(ctx, filterKey, filterSample)
 	cmds, err := p.Exec(ctx)
 	if err != nil {
 		return h, s.fault("count the records of", err)
@@ -179,6 +187,16 @@ func (s *Shard) Held(ctx context.Context) (h Held, err error) {
 	for _, c := range cmds[:len(w.Slices)] {
 		h.Keys += c.(*redis.IntCmd).Val()
 	}
-	h.Reservations, h.FilterBlocks = reservations.Val(), blocks.Val()
+	h.Slices, h.Reservations, h.FilterBlocks = len(w.Slices), reservations.Val(), blocks.Val()
+	ones := 0
+	for _, kv := range sample.Val() {
+		if len(kv.Value) == journal.FilterBlockSize {
+			b := journal.FilterBlock([]byte(kv.Value))
+			ones += b.Ones()
+		}
+	}
+	if n := len(sample.Val()); n > 0 && partitions > 0 {
+		h.FilterFill = float64(ones) / float64(n*8*journal.FilterBlockSize) * float64(h.FilterBlocks) / float64(partitions*journal.FilterBlocks)
+	}
 	return h, nil
 }

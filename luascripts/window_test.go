@@ -117,7 +117,7 @@ func TestTheLifeOfASlice(t *testing.T) {
 	if o := w.transfer("a"); !o.Replayed || o.Position != first.Position {
 		t.Fatalf("sealed: %+v", o)
 	}
-	if err := w.s.DropSlice(t.Context(), w.keeper, win.Slices[0]); !errors.Is(err, ErrOvertaken) {
+	if _, err := w.s.DropSlice(t.Context(), w.keeper, win.Slices[0]); !errors.Is(err, ErrOvertaken) {
 		t.Fatalf("dropped before it was evicted: %v", err)
 	}
 	cutoff := (first.TimeMS/1000 + 1) * 1000
@@ -131,7 +131,8 @@ func TestTheLifeOfASlice(t *testing.T) {
 		if o := w.transfer("b"); !o.Replayed || o.Position != second.Position {
 			t.Fatalf("in the window: %+v", o)
 		}
-		must(t, w.s.DropSlice(t.Context(), w.keeper, win.Slices[0]))
+		_, err := w.s.DropSlice(t.Context(), w.keeper, win.Slices[0])
+		must(t, err)
 	}
 	if win := w.window(); slices.Contains(win.Slices, first.TimeMS/1000) {
 		t.Fatalf("dropped: %+v", win)
@@ -154,9 +155,10 @@ func TestTheWindowIsFenced(t *testing.T) {
 	w.do(journal.Row{Op: journal.OpEvict, CutoffMS: (slice + 1) * 1000})
 	for _, other := range []uint32{1, 7} {
 		block := map[FilterPlace]*journal.FilterBlock{{0, 7}: {1}}
+		_, dropErr := w.s.DropSlice(ctx, other, slice)
 		for what, err := range map[string]error{
 			"close": w.s.CloseSlices(ctx, other), "filter": w.s.AddToFilter(ctx, other, block),
-			"seal": w.s.Seal(ctx, other, before.Sealed), "drop": w.s.DropSlice(ctx, other, slice),
+			"seal": w.s.Seal(ctx, other, before.Sealed), "drop": dropErr,
 		} {
 			if !errors.Is(err, ErrOvertaken) {
 				t.Errorf("%s as keeper %d: %v", what, other, err)
@@ -164,14 +166,14 @@ func TestTheWindowIsFenced(t *testing.T) {
 		}
 	}
 	must(t, w.s.client.HSet(ctx, partsKey, loaderField, "\x00\x00\x00\x01x").Err())
-	if err := w.s.DropSlice(ctx, w.keeper, slice); !errors.Is(err, ErrOvertaken) {
+	if _, err := w.s.DropSlice(ctx, w.keeper, slice); !errors.Is(err, ErrOvertaken) {
 		t.Errorf("dropped while somebody loads: %v", err)
 	}
 	must(t, w.s.client.HDel(ctx, partsKey, loaderField).Err())
 	aside := journal.NewBook(1, 2)
 	for _, value := range []string{"Lx", "F" + string(aside.AppendPart(nil))} {
 		must(t, w.s.client.HSet(ctx, partsKey, asideField(1), value).Err())
-		if err := w.s.DropSlice(ctx, w.keeper, slice); !errors.Is(err, ErrOvertaken) {
+		if _, err := w.s.DropSlice(ctx, w.keeper, slice); !errors.Is(err, ErrOvertaken) {
 			t.Errorf("dropped beside a partition that is aside, %q: %v", value[:1], err)
 		}
 	}
@@ -180,7 +182,8 @@ func TestTheWindowIsFenced(t *testing.T) {
 	if after := w.window(); !slices.Equal(after.Slices, before.Slices) || after.Sealed != before.Sealed {
 		t.Errorf("window %+v, was %+v", after, before)
 	}
-	must(t, w.s.DropSlice(ctx, w.keeper, slice))
+	_, err := w.s.DropSlice(ctx, w.keeper, slice)
+	must(t, err)
 }
 
 // A server's clock that goes back writes nothing into a slice that is closed.
@@ -245,9 +248,9 @@ func TestLoadedWindow(t *testing.T) {
 			t.Errorf("full %v: a new key: %v", full, o.Status)
 		}
 	}
-	held, err := w.s.Held(t.Context())
+	held, err := w.s.Held(t.Context(), 1)
 	must(t, err)
-	if held.Keys != int64(len(m.Keys)) || held.FilterBlocks != journal.FilterBlocks {
+	if held.Keys != int64(len(m.Keys)) || held.FilterBlocks != journal.FilterBlocks || held.FilterFill != 1 || held.Slices == 0 {
 		t.Errorf("held %+v", held)
 	}
 }

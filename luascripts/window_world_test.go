@@ -108,7 +108,7 @@ func (d *differential) drop(w *Window) {
 		for _, b := range d.books {
 			may = may && b.EvictedMS >= (slice+1)*w.SliceMS
 		}
-		err := d.s.DropSlice(d.t.Context(), 0, slice)
+		_, err := d.s.DropSlice(d.t.Context(), 0, slice)
 		if may != (err == nil) || (err != nil && !errors.Is(err, ErrOvertaken)) {
 			d.t.Fatalf("slice %d of %+v: may be dropped %v: %v", slice, w, may, err)
 		}

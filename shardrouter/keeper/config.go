@@ -46,6 +46,7 @@ type Config struct {
 	Unreachable   time.Duration // 3 s: a shard out of reach for so long ends the reign
 	Lease         time.Duration // 2 s: how long the shard may run trains without being proven ours, in its own clock; all keepers of a wallet have the same
 	ReplicasEvery time.Duration // 2 s: replicas are looked at
+	KeyWindow     time.Duration // 72 h: how long keys stay in the shard, in its own clock; negative = for ever
 	RestMin       time.Duration // 50 ms: between two reigns, doubling
 	RestMax       time.Duration // 2 s: at most
 	// Jitter spreads the relay's pauses; nil = at random (relay.Config).
@@ -74,7 +75,7 @@ func (c Config) withDefaults() Config {
 	}{
 		{&c.OfferAgain, 15 * time.Second}, {&c.MarksEvery, 200 * time.Millisecond}, {&c.WatchEvery, 100 * time.Millisecond},
 		{&c.Unreachable, 3 * time.Second}, {&c.Lease, 2 * time.Second},
-		{&c.ReplicasEvery, 2 * time.Second}, {&c.RestMin, 50 * time.Millisecond}, {&c.RestMax, 2 * time.Second},
+		{&c.ReplicasEvery, 2 * time.Second}, {&c.KeyWindow, 72 * time.Hour}, {&c.RestMin, 50 * time.Millisecond}, {&c.RestMax, 2 * time.Second},
 	} {
 		if *d.v == 0 {
 			*d.v = d.d

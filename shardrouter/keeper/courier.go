@@ -11,13 +11,14 @@ import (
 	"walletd/journal/rows"
 )
 
-// courier is the part of a reign that sends rows: the channels' deliveries and what expires. It lives on what is durable:
+// courier is the part of a reign that sends rows: the channels' deliveries, what expires and what is evicted. It lives on what is durable:
 // the start-up fold, then every frame that the relay reports.
 type courier struct {
 	partitions int
 	shards     rows.Shards
 	channels   *channels
 	expiry     *expiry
+	evictions  *evictions
 	wake       chan struct{}
 
 	// owned by whoever calls durable, one at a time
@@ -34,7 +35,7 @@ func newCourier(c *Config) *courier {
 		}
 	}
 	k := &courier{partitions: c.Partitions, shards: c.Shards, wake: wake, reservations: newReservations(),
-		channels: newChannels(c.Partitions, c.OfferAgain, c.Log, tell), expiry: newExpiry(c.Partitions, c.OfferAgain, tell)}
+		channels: newChannels(c.Partitions, c.OfferAgain, c.Log, tell), expiry: newExpiry(c.Partitions, c.OfferAgain, tell), evictions: newEvictions(c.OfferAgain, tell)}
 	k.reservations.opened, k.reservations.closed = k.expiry.opened, k.expiry.closed
 	return k
 }
@@ -46,6 +47,7 @@ func (k *courier) begin(b *journal.Book, r *recent, p points) {
 			k.reservations.begin(id, open{payer: res.Payer, remaining: res.Remaining, asset: res.Asset, expiresMS: res.ExpiresMS})
 		}
 	}
+	k.evictions.begin(b.Partition, b.EvictedMS)
 	k.channels.begin(b.Partition, b.Seq, r, p)
 }
 
@@ -63,6 +65,9 @@ func (k *courier) durable(offset int64, f *journal.Frame) error {
 		l, ok, err := k.reservations.follow(e, &row)
 		if err != nil {
 			return fmt.Errorf("event %v: %w", e.Position, err)
+		}
+		if row.Op == journal.OpEvict {
+			k.evictions.durable(e.Partition, row.CutoffMS)
 		}
 		if ok {
 			k.legs = append(k.legs, destined{l.Payee.Partition(k.partitions), packLeg(e.Seq, l)})
@@ -92,6 +97,9 @@ func (k *courier) send(ctx context.Context) {
 		now := time.Now()
 		next := k.channels.pump(now, stage)
 		if at := k.expiry.pump(now, stage); !at.IsZero() && at.Before(next) {
+			next = at
+		}
+		if at := k.evictions.pump(now, stage); !at.IsZero() && at.Before(next) {
 			next = at
 		}
 		if stage.Rows() > 0 {

@@ -10,7 +10,7 @@
 //	     │                                                     │         │
 //	  resting <── deposed, leadership lost, shard away ──── serving ─────┘
 //	                                                           │
-//	relay (outbox ──> log ──> marks) · channels · expiry · watch of shard and map
+//	relay (outbox ──> log ──> marks) · channels · expiry · key window · watch of shard and map
 //
 // One turn from claiming to the end of serving is a reign; it has one epoch, which no other ever has.
 //
@@ -30,6 +30,7 @@
 //     order (design section 6): the destination compares, we go on from the number that it names. A leg is settled when
 //     the destination's own journal has it. What is not settled is offered again.
 //   - Open reservations expire by the shard's clock, soon after their time.
+//   - Keys older than the window are evicted by an act that is journaled, and dropped from the shard when that is durable.
 //   - Memory is bounded: the legs on their way (older ones are read from the log again), what is open, and while claiming
 //     the Books, which are dropped when the shard is loaded.
 //   - Safety never rests on the election: whoever believes to lead and does not is stopped by the log (relay) and by the
@@ -44,5 +45,5 @@
 //
 // Files: keeper.go elections and reigns; reign.go one reign; claim.go, compare.go its beginning; watch.go its end;
 // relaying.go, marks.go what it makes durable; courier.go, channels.go, channel.go, catchup.go, recent.go the legs;
-// reservations.go, expiry.go what is open.
+// window.go, evictions.go what is old; reservations.go, expiry.go what is open.
 package keeper

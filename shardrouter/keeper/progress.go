@@ -50,6 +50,7 @@ type Stats struct {
 	Replicas     []ReplicaStats
 	LeaseRenewed time.Time     // when the lease was made longer last; zero: never
 	Takeover     time.Duration // of the present reign: from the beginning of its claim to serving
+	Window       WindowStats   // as it was seen last
 
 	// Of the present reign; empty between two.
 	Marks        []luascripts.Mark // what is durable

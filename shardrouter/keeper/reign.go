@@ -367,6 +367,7 @@ func (r *reign) serve(ctx context.Context) error {
 	g.Go(func() error { return r.watchShard(inner) })
 	g.Go(func() error { return r.keepLease(inner) })
 	g.Go(func() error { return r.keepReplicas(inner) })
+	g.Go(func() error { return r.keepWindow(inner) })
 	g.Go(func() error { return r.followMap(inner) })
 	err := g.Wait()
 	if cause := context.Cause(ctx); cause != nil { // what the others ended with is its echo

@@ -35,6 +35,16 @@ type Shard interface {
 	Follow(ctx context.Context, primary string) error
 	Repair(ctx context.Context, patches ...luascripts.Patch) error
 
+	// The key window: window.go here and there.
+	Window(ctx context.Context) (luascripts.Window, error)
+	CloseSlices(ctx context.Context, keeper uint32) error
+	ReadSlice(ctx context.Context, slice int64, cursor uint64) (ids []journal.ID, next uint64, err error)
+	AddToFilter(ctx context.Context, keeper uint32, blocks map[luascripts.FilterPlace]*journal.FilterBlock) error
+	Seal(ctx context.Context, keeper uint32, below int64) error
+	DropSlice(ctx context.Context, keeper uint32, slice int64) (records int64, err error)
+	Sweep(ctx context.Context, keeper uint32, partitions int, cursor uint64, evictedMS func(partition int) int64) (removed int, next uint64, err error)
+	Held(ctx context.Context, partitions int) (luascripts.Held, error)
+
 	ReadOutbox(ctx context.Context, after uint64, limit int, wait time.Duration) ([]luascripts.OutboxEntry, error)
 	Trim(ctx context.Context, epoch uint32, upTo uint64) error
 	PublishMarks(ctx context.Context, marks []luascripts.Mark) error
