@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"walletd/gateway/tcc"
 	"walletd/journal"
 	"walletd/journal/rows"
 )
@@ -16,6 +17,7 @@ type Config struct {
 	Partitions int
 	Shards     rows.Shards
 	Reads      http.Handler // the routes of NewReads: local, or a proxy to a projector
+	Past       tcc.Past     // keys that shards have evicted; nil: they are answered projection_behind
 	Logger     *slog.Logger
 	Metrics    *Metrics
 

@@ -22,12 +22,16 @@ type waiter struct {
 	mu   sync.Mutex // guards the rest
 	outs []rows.Outcome
 	left int
+	tcc  *tcc.Coordinator
 }
 
 func (w *waiter) Settle(outcomes []rows.Outcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, o := range outcomes {
+		if o.Status == journal.KeyOld && w.tcc.Old(&o, w) {
+			continue
+		}
 		o.Record, o.Carry = slices.Clone(o.Record), nil
 		w.outs[o.Tag] = o
 		w.left--
@@ -40,7 +44,7 @@ func (w *waiter) Settle(outcomes []rows.Outcome) {
 // all stages n acts, tagged 0 … n−1, and waits for their outcomes, in that order. When ctx ends first, what is not
 // settled yet is OutcomeUnknown: it may have happened, and a repeat with the same key tells.
 func (d *desk) all(ctx context.Context, n int, stage func(*rows.Stage, rows.Sink)) []rows.Outcome {
-	w := &waiter{done: make(chan struct{}), outs: make([]rows.Outcome, n), left: n}
+	w := &waiter{done: make(chan struct{}), outs: make([]rows.Outcome, n), left: n, tcc: d.tcc}
 	st := d.tcc.Stage()
 	stage(st, w)
 	d.tcc.Submit(st)

@@ -15,6 +15,7 @@ type Metrics struct {
 	wsDisconnects *prometheus.CounterVec
 	requests      *prometheus.HistogramVec
 	inFlight      prometheus.Gauge
+	reg           prometheus.Registerer // nil: metrics stay here
 }
 
 // NewMetrics registers the gateway's metrics; a nil registerer keeps them to itself.
@@ -36,10 +37,26 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			m.transfers[s] = transfers.WithLabelValues(result, st.String())
 		}
 	}
+	m.reg = reg
 	if reg != nil {
 		reg.MustRegister(m.wsConnections, m.wsDisconnects, m.requests, m.inFlight, transfers)
 	}
 	return m
+}
+
+// past registers the counts of old keys.
+func (m *Metrics) past(counts func() (found, cleared, failed uint64)) {
+	if m.reg == nil {
+		return
+	}
+	for i, outcome := range []string{"found", "cleared", "failed"} {
+		m.reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "wallet_old_keys_total",
+			Help: "Rows whose key a shard may have evicted: answered from the projection, sent on as new, or not answered in time.", ConstLabels: prometheus.Labels{"outcome": outcome}},
+			func() float64 {
+				found, cleared, failed := counts()
+				return float64([]uint64{found, cleared, failed}[i])
+			}))
+	}
 }
 
 func (m *Metrics) settled(s journal.Status) {

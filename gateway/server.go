@@ -41,9 +41,10 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	c := tcc.New(cfg.Partitions, cfg.Shards)
+	c := tcc.New(cfg.Partitions, cfg.Shards, cfg.Past)
 	s := &Server{cfg: cfg, tcc: c, desk: &desk{tcc: c}, mux: http.NewServeMux(), sessions: map[*session]struct{}{}}
 	s.names = newNames(s.desk)
+	cfg.Metrics.past(c.PastCounts)
 	s.upgrader = websocket.Upgrader{
 		ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10,
 		HandshakeTimeout: cfg.ConnectTimeout, Subprotocols: []string{"wallet.v1.json"},

@@ -181,11 +181,15 @@ func (ss *session) take(sl slot) (uint64, bool) {
 
 // Settle implements rows.Sink: one lock and one wake-up for a run of outcomes.
 func (ss *session) Settle(outcomes []rows.Outcome) {
-	ss.s.cfg.Metrics.inFlight.Sub(float64(len(outcomes)))
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
+	settled := 0
 	for i := range outcomes {
 		o := &outcomes[i]
+		if o.Status == journal.KeyOld && ss.s.tcc.Old(o, ss) { // it comes again
+			continue
+		}
+		settled++
 		ss.s.cfg.Metrics.settled(o.Status)
 		tag, start := uint32(o.Tag), len(ss.out)
 		ss.settle(&ss.slots[tag], o)
@@ -196,6 +200,7 @@ func (ss *session) Settle(outcomes []rows.Outcome) {
 		ss.free = append(ss.free, tag)
 		ss.used--
 	}
+	ss.s.cfg.Metrics.inFlight.Sub(float64(settled))
 	if ss.used == 0 && ss.idle != nil {
 		close(ss.idle)
 		ss.idle = nil

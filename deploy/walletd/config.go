@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
@@ -41,6 +42,7 @@ type Config struct {
 	Origins      []string `koanf:"origins"`
 	Dev          bool     `koanf:"dev"` // accept one broker, no ACL, no token beyond loopback
 
+	KeyWindow time.Duration   `koanf:"key_window"` // how long shards remember keys; all keepers of a wallet have the same
 	Snapshots SnapshotsConfig `koanf:"snapshots"`
 
 	ZooKeeperAuth string `koanf:"zookeeper_auth"` // user:password of the digest ACL
@@ -54,17 +56,24 @@ type ShardConfig struct {
 	Replicas []string `koanf:"replicas" json:"replicas,omitempty"`
 }
 
+// Bounds of the key window. A shard keeps keys in slices of a 24th of it, of a second at least.
+const (
+	keyWindowDefault = 72 * time.Hour
+	keyWindowMin     = time.Second
+)
+
 // configDefaults are the values of keys that nobody sets.
 var configDefaults = map[string]any{
 	"cluster": "main", "partitions": 8, "topic": "wallet.journal", "replicas": 3,
 	"http": "127.0.0.1:8080", "admin": "127.0.0.1:8081", "reads_http": "127.0.0.1:8082", "dev": false,
+	"key_window":   keyWindowDefault.String(),
 	"snapshots.at": "00:00", "snapshots.every_events": 0, "snapshots.keep": 3, "snapshots.keep_days": 7,
 }
 
 // configKeys are all keys that may be set, as they stand in YAML, a dot before what is nested; WALLETD_<KEY> in the environment
 // (with _ for the dot), --<key> as a flag.
 var configKeys = []string{"cluster", "partitions", "assets", "shards", "spares", "zookeeper", "kafka", "topic", "replicas", "keeps", "id", "http", "admin",
-	"projector_url", "reads_http", "data", "token", "origins", "dev", "zookeeper_auth",
+	"projector_url", "reads_http", "data", "token", "origins", "dev", "zookeeper_auth", "key_window",
 	"snapshots.dir", "snapshots.at", "snapshots.every_events", "snapshots.keep", "snapshots.keep_days",
 	"snapshots.s3.endpoint", "snapshots.s3.bucket", "snapshots.s3.prefix", "snapshots.s3.region", "snapshots.s3.access_key", "snapshots.s3.secret_key"}
 
@@ -208,6 +217,7 @@ func (c *Config) validate(r roles) error {
 		}
 	}
 	miss(c.Partitions < 1 || c.Partitions > 1024, "partitions is %d; 1 to 1024 are possible", c.Partitions)
+	miss(c.KeyWindow < keyWindowMin, "key_window is %v; %v at least (key_window: 72h)", c.KeyWindow, keyWindowMin)
 	miss(len(c.ZooKeeper) == 0, "zookeeper names no server (zookeeper: [host:2181, …])")
 	miss((r.keeper || r.projector || r.init) && len(c.Kafka) == 0, "kafka names no broker (kafka: [host:9092, …])")
 	miss((r.keeper || r.init) && len(c.Shards) == 0, "shards is empty (shards: [{id: s1, addr: host:6379}, …])")

@@ -26,6 +26,7 @@ type devOptions struct {
 	data, http, admin, journal, readyFile string
 	fresh                                 bool
 	shards, partitions, replicas          int
+	keyWindow                             time.Duration
 }
 
 func (a *app) devCmd() *cobra.Command {
@@ -49,6 +50,7 @@ balance is there, rebuilt from the journal.`,
 	f.StringVar(&o.http, "http", "127.0.0.1:8080", "address of REST and WebSocket; port 0: any free")
 	f.StringVar(&o.admin, "admin", "127.0.0.1:8081", "address of the operators' listener; port 0: any free")
 	f.StringVar(&o.journal, "journal", "", "file or kafka (file, or as in the data directory)")
+	f.DurationVar(&o.keyWindow, "key-window", keyWindowDefault, "how long shards remember keys; older ones are answered from the projection")
 	f.StringVar(&o.readyFile, "ready-file", "", "write addresses and pids here, as JSON, when everything answers")
 	return cmd
 }
@@ -63,6 +65,8 @@ func (o *devOptions) check() error {
 		return exit(exitUsage, "--replicas %d: 0 to 4 are possible", o.replicas)
 	case o.partitions > 0 && o.shards > o.partitions:
 		return exit(exitUsage, "--shards %d: more than the %d partitions", o.shards, o.partitions)
+	case o.keyWindow < keyWindowMin:
+		return exit(exitUsage, "--key-window %v: %v at least", o.keyWindow, keyWindowMin)
 	case o.journal != "" && o.journal != "file" && o.journal != "kafka":
 		return exit(exitUsage, "--journal %s: file or kafka", o.journal)
 	}
@@ -116,7 +120,7 @@ func (a *app) dev(ctx context.Context, o devOptions) (err error) {
 		return err
 	}
 	n := &node{
-		cfg:    nodeConfig{partitions: dir.Partitions, assets: dir.Assets, id: "dev", keeps: dir.Shards, wallet: dir.Wallet, projection: dir.projectionDir(), snapshots: devSnapshots(dir.path), dev: true, token: a.token, whole: true},
+		cfg:    nodeConfig{partitions: dir.Partitions, assets: dir.Assets, id: "dev", keeps: dir.Shards, wallet: dir.Wallet, projection: dir.projectionDir(), snapshots: devSnapshots(dir.path), keyWindow: o.keyWindow, dev: true, token: a.token, whole: true},
 		log:    log,
 		source: router, store: router, election: router,
 		logger: logger, public: public, admin: admin,

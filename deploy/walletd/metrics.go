@@ -32,6 +32,11 @@ var (
 	descLinked      = desc("replica_linked", "1: the replica has its primary's data and gets what is new. 0 is an alarm.", "shard", "addr")
 	descLease       = desc("lease_renewed_seconds", "When the shard's lease was made longer last, seconds since 1970.", shardLabel...)
 	descReserved    = desc("reservations_open", "Open reservations.", shardLabel...)
+	descKeys        = desc("key_records", "Key records that the shard remembers.", shardLabel...)
+	descSlices      = desc("key_slices", "Time slices in which it does.", shardLabel...)
+	descKeysDropped = desc("key_records_dropped_total", "Key records that went with the key window, in the present reign.", shardLabel...)
+	descFilter      = desc("key_filter_fill", "Part of the filter's bits that are set; about its fourth power of new keys are asked about in vain.", shardLabel...)
+	descEvicted     = desc("key_evicted_timestamp_seconds", "The cut-off that all partitions of the shard have passed; 0: none.", shardLabel...)
 	descInFlight    = desc("keeper_channel_legs", "Legs that are decided and not settled.", channelLabel...)
 	descBroken      = desc("keeper_channel_broken", "1: the destination claims more than the log holds. An alarm.", channelLabel...)
 	allKeeperStates = []keeper.State{keeper.Electing, keeper.Claiming, keeper.Waiting, keeper.Comparing, keeper.Rebuilding, keeper.Fencing, keeper.Serving, keeper.Resting, keeper.Damaged, keeper.Ended}
@@ -44,7 +49,8 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (figures) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descActs, descTrains, descScript, descFaults, descQueued, descHeld, descState, descEpoch, descTakeover,
-		descReigns, descRebuilt, descFailovers, descLinked, descLease, descReserved, descInFlight, descBroken} {
+		descReigns, descRebuilt, descFailovers, descLinked, descLease, descReserved, descKeys, descSlices, descKeysDropped, descFilter, descEvicted,
+		descInFlight, descBroken} {
 		out <- d
 	}
 }
@@ -98,6 +104,11 @@ func (f figures) keeper(s keeper.Stats, send func(*prometheus.Desc, prometheus.V
 		send(descLinked, prometheus.GaugeValue, one(r.Linked), s.Shard, r.Addr)
 	}
 	send(descReserved, prometheus.GaugeValue, float64(s.Reservations), s.Shard)
+	send(descKeys, prometheus.GaugeValue, float64(s.Window.Keys), s.Shard)
+	send(descSlices, prometheus.GaugeValue, float64(s.Window.Slices), s.Shard)
+	send(descKeysDropped, prometheus.CounterValue, float64(s.Window.Dropped), s.Shard)
+	send(descFilter, prometheus.GaugeValue, s.Window.FilterFill, s.Shard)
+	send(descEvicted, prometheus.GaugeValue, float64(s.Window.EvictedMS)/1000, s.Shard)
 	for _, c := range s.Channels {
 		source, dest := strconv.Itoa(c.Source), strconv.Itoa(c.Dest)
 		send(descInFlight, prometheus.GaugeValue, float64(c.Legs), source, dest)

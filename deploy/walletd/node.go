@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"walletd/gateway"
+	"walletd/gateway/tcc"
 	"walletd/journal"
 	"walletd/projector"
 	"walletd/projector/snapshot"
@@ -42,7 +43,8 @@ type nodeConfig struct {
 	projection   string // directory of the read models
 	projectorURL string // of another process, where this one has no projector
 	snapshots    SnapshotsConfig
-	dev          bool // of one machine, or accepting less: drills need no consent
+	keyWindow    time.Duration // how long shards remember keys
+	dev          bool          // of one machine, or accepting less: drills need no consent
 	token        string
 	origins      []string
 	whole        bool // it does not begin with a journal that is damaged in part
@@ -204,14 +206,18 @@ func looksEmpty(ctx context.Context, log journal.Log) (bool, error) {
 
 func (n *node) createGateway() (err error) {
 	reads := n.reads()
-	if reads == nil {
+	var past tcc.Past
+	if reads != nil {
+		past = viewPast{n.view}
+	} else {
 		target, err := url.Parse(n.cfg.projectorURL)
 		if err != nil || target.Host == "" {
 			return exit(exitUsage, "projector_url %q is no address like http://host:8082", n.cfg.projectorURL)
 		}
 		reads = proxyTo(target)
+		past = &remotePast{url: target.JoinPath(pastPath).String(), token: n.cfg.token, client: &http.Client{}}
 	}
-	n.gateway, err = gateway.New(gateway.Config{Assets: n.cfg.assets, Partitions: n.cfg.partitions, Shards: n.lanes, Reads: reads, Logger: n.logger,
+	n.gateway, err = gateway.New(gateway.Config{Assets: n.cfg.assets, Partitions: n.cfg.partitions, Shards: n.lanes, Reads: reads, Past: past, Logger: n.logger,
 		Metrics: gateway.NewMetrics(n.registry), Token: n.cfg.token, Admin: "http://" + n.admin.Addr().String(), Origins: n.cfg.origins})
 	return err
 }
@@ -267,7 +273,10 @@ func (n *node) doors(r roles) []door {
 	case r.gateway:
 		doors = append(doors, open(n.gateway, gateway.Listen(n.public)))
 	case r.projector:
-		doors = append(doors, open(n.tokenOnly(n.reads()), n.public))
+		mux := http.NewServeMux()
+		mux.Handle("/", n.reads())
+		mux.Handle("POST "+pastPath, servePast(viewPast{n.view}))
+		doors = append(doors, open(n.tokenOnly(mux), n.public))
 	}
 	return doors
 }

@@ -1,6 +1,7 @@
 package walletd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,7 +56,7 @@ func (n *node) createKeepers() error {
 	}
 	for _, shard := range n.cfg.keeps {
 		k, err := keeper.New(keeper.Config{Shard: shard, Name: n.cfg.id, Partitions: n.cfg.partitions, Map: n.source, Store: n.store, Election: n.election,
-			Journal: n.log, Shards: n.lanes, Marks: n.lanes.Mark, Log: n.logger,
+			Journal: n.log, Shards: n.lanes, Marks: n.lanes.Mark, Log: n.logger, KeyWindow: n.cfg.keyWindow, Open: n.openShard,
 			Candidates: n.cfg.candidates[shard], Spares: n.cfg.spares,
 			Snapshots: snapshots, Progress: func(p keeper.Progress) { n.watching.told(shard, p) }})
 		if err != nil {
@@ -64,6 +65,14 @@ func (n *node) createKeepers() error {
 		n.keepers = append(n.keepers, k)
 	}
 	return nil
+}
+
+// slicesPerWindow is how many hashes of key records a shard has, more or less: one of them goes at a time.
+const slicesPerWindow = 24
+
+// openShard makes a keeper's client. The shard keeps keys in time slices of the window.
+func (n *node) openShard(addr string) (keeper.Shard, error) {
+	return luascripts.Open(luascripts.Config{Addr: addr, KeySlice: max(cmp.Or(n.cfg.keyWindow, keyWindowDefault)/slicesPerWindow, time.Second)})
 }
 
 // progress is what the status line tells: events folded, and how many the projection is behind.

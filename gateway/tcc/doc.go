@@ -9,6 +9,10 @@
 //	confirm                      look (home) ──payee──> [check ──verdict──>] confirm ──> owner
 //	cancel, read                 one row ──────────────────────────────────────────────> owner
 //
-// It is pure over one small interface, rows.Shards; it starts no goroutine and opens no connection. Refusals of a step
+// A shard that may have evicted an id answers key_old. Then the journal is asked what it knows of the id (Past), and the row is
+// answered as the shard did first, or goes to it again, cleared (past.go, elder.go).
+//
+// It is pure over two small interfaces, rows.Shards and Past; it opens no connection, and starts goroutines only to ask Past, a
+// few, that end when nothing waits. Refusals of a step
 // on the way (a shard that does not answer, a reservation that nobody knows) are settled with the owner as they are.
 package tcc

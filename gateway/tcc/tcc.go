@@ -12,11 +12,14 @@ type Coordinator struct {
 	partitions int
 	shards     rows.Shards
 	stages     sync.Pool
+	past       past
 }
 
-// New makes a coordinator of a wallet with so many partitions.
-func New(partitions int, shards rows.Shards) *Coordinator {
+// New makes a coordinator of a wallet with so many partitions. asks knows the keys that shards have evicted; nil: nobody does,
+// and their outcomes stay key_old.
+func New(partitions int, shards rows.Shards, asks Past) *Coordinator {
 	c := &Coordinator{partitions: partitions, shards: shards}
+	c.past.c, c.past.asks = c, asks
 	c.stages.New = func() any { return rows.NewStage(partitions) }
 	return c
 }
@@ -169,6 +172,9 @@ func (c *Coordinator) askKey(st *rows.Stage, o *rows.Outcome) {
 // keyAsked sends a row whose key was seen, for the act has the words; its verdict is one that can neither move nor store.
 func (c *Coordinator) keyAsked(st *rows.Stage, next *journal.Row, o *rows.Outcome) {
 	why := journal.Status(next.Verdict)
+	if o.Status == journal.KeyOld && c.past.take(o, o.Carry, why, o.Owner) {
+		return
+	}
 	if _, seen := o.Key(); !seen || o.Status != journal.OK {
 		c.refuse(o, why)
 		return
@@ -186,6 +192,9 @@ func (c *Coordinator) looked(st *rows.Stage, o *rows.Outcome) {
 	}
 	if next.Verdict != 0 { // never of a confirm on its way to its reservation
 		c.keyAsked(st, &next, o)
+		return
+	}
+	if o.Status == journal.KeyOld && c.past.take(o, o.Carry, journal.None, o.Owner) {
 		return
 	}
 	if o.Status != journal.OK {

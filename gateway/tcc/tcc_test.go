@@ -84,7 +84,7 @@ func stage(c *Coordinator, fn func(*rows.Stage)) {
 
 func TestOneActWherePayerAndPayeeShareAPartition(t *testing.T) {
 	s, o := &shards{}, &owner{}
-	c := New(partitions, s)
+	c := New(partitions, s, nil)
 	stage(c, func(st *rows.Stage) { c.Transfer(st, transfer(account(3, 1), account(3, 2)), o, 7) })
 	x := s.take(t, journal.OpTransfer)
 	if x.partition != 3 || x.row.Verdict != journal.VerdictLocal || x.meta.Tag != 7 {
@@ -95,7 +95,7 @@ func TestOneActWherePayerAndPayeeShareAPartition(t *testing.T) {
 func TestACheckGoesBeforeAPay(t *testing.T) {
 	for _, verdict := range []journal.Status{journal.OK, journal.PayeeNotFound, journal.PayeeClosed, journal.PayeeFrozen, journal.AssetMismatch, journal.BalanceOverflow} {
 		s, o := &shards{}, &owner{}
-		c := New(partitions, s)
+		c := New(partitions, s, nil)
 		stage(c, func(st *rows.Stage) { c.Transfer(st, transfer(account(3, 1), account(5, 2)), o, 7) })
 		check := s.take(t, journal.OpCheck)
 		if check.partition != 5 || check.row.Account != account(5, 2) || check.row.Amount != 5 {
@@ -116,7 +116,7 @@ func TestACheckGoesBeforeAPay(t *testing.T) {
 func TestAKeyComesBeforeAPayeeThatCannotBeAsked(t *testing.T) {
 	for _, seen := range []bool{true, false} {
 		s, o := &shards{}, &owner{}
-		c := New(partitions, s)
+		c := New(partitions, s, nil)
 		stage(c, func(st *rows.Stage) { c.Transfer(st, transfer(account(3, 1), account(5, 2)), o, 7) })
 		check := s.take(t, journal.OpCheck)
 		check.answer(journal.ShardUnavailable, nil)
@@ -141,7 +141,7 @@ func TestAKeyComesBeforeAPayeeThatCannotBeAsked(t *testing.T) {
 
 func TestReserveNeedsNoPayee(t *testing.T) {
 	s, o := &shards{}, &owner{}
-	c := New(partitions, s)
+	c := New(partitions, s, nil)
 	stage(c, func(st *rows.Stage) { c.Reserve(st, transfer(account(3, 1), journal.Handle{}), o, 1) })
 	if x := s.take(t, journal.OpReserve); x.partition != 3 || x.row.Verdict != 0 {
 		t.Errorf("sent %+v", x)
@@ -166,7 +166,7 @@ func TestConfirmAsksItsReservationFirst(t *testing.T) {
 	}
 	begin := func(to journal.Handle) (*shards, *owner, sent) {
 		s, o := &shards{}, &owner{}
-		c := New(partitions, s)
+		c := New(partitions, s, nil)
 		q := &Confirm{ID: journal.ConfirmIDOf(id, "c"), Reservation: id, To: to, Final: true, Key: []byte("c")}
 		stage(c, func(st *rows.Stage) { c.Confirm(st, q, o, 4) })
 		look := s.take(t, journal.OpLook)
