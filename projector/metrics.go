@@ -40,7 +40,7 @@ func (p *Projector) Dropped() map[journal.Verdict]uint64 {
 var (
 	lagRecords   = prometheus.NewDesc("wallet_projection_lag_records", "Records of the journal that the projection has not folded yet.", []string{"partition"}, nil)
 	lagSeconds   = prometheus.NewDesc("wallet_projection_lag_seconds", "How old the projection's answers may be.", []string{"partition"}, nil)
-	stopped      = prometheus.NewDesc("wallet_projection_stopped", "1: the partition's journal is damaged, and it is projected no further.", []string{"partition"}, nil)
+	stopped      = prometheus.NewDesc("wallet_projection_stopped", "1: the partition is projected no further: its journal is damaged, or the projection's disk is full or broken.", []string{"partition"}, nil)
 	eventsTotal  = prometheus.NewDesc("wallet_projection_events_total", "Events folded.", nil, nil)
 	droppedTotal = prometheus.NewDesc("wallet_projection_dropped_total", "Frames that fencing kept out of the projection.", []string{"why"}, nil)
 	conservation = prometheus.NewDesc("wallet_conservation_error_minor_units", "Sum of all balances, reservations and money in flight: 0, or money was created or lost.", []string{"asset"}, nil)
@@ -63,7 +63,7 @@ func (p *Projector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	for _, pt := range p.parts {
-		l, n := pt.lag(), strconv.Itoa(pt.partition)
+		l, n := pt.shown(), strconv.Itoa(pt.partition)
 		gauge(lagRecords, float64(l.Records), n)
 		gauge(lagSeconds, l.Seconds, n)
 		down := 0.0

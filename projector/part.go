@@ -65,6 +65,9 @@ func (pt *part) run(ctx context.Context) (err error) {
 			pt.await(ctx, fold.Cursor().Offset)
 		case ctx.Err() != nil:
 		case errors.Is(e, view.ErrStore), errors.Is(e, view.ErrForeign):
+			pt.mu.Lock()
+			pt.stopped = e
+			pt.mu.Unlock()
 			return e
 		case errors.Is(e, journal.ErrDamaged) && careful:
 			if err := fold.Rollback(); err != nil {
@@ -208,6 +211,15 @@ func (pt *part) ends(end int64) {
 	if end <= pt.offset && pt.stopped == nil {
 		pt.current = time.Now()
 	}
+}
+
+// shown is lag, with what the store is in trouble for.
+func (pt *part) shown() Lag {
+	l := pt.lag()
+	if err := pt.config.View.Trouble(); err != nil && l.Stopped == "" && l.Records > 0 {
+		l.Stopped = err.Error()
+	}
+	return l
 }
 
 // lag tells how far behind it is. Its seconds are the smaller of two bounds that both hold: the age of the last event

@@ -92,7 +92,8 @@ func New(c Config) (*Projector, error) {
 }
 
 // Run projects until ctx ends, or until the store fails (view.ErrStore) or is of another journal (view.ErrForeign). A
-// damaged partition does not end it: see Lag. The log's outages are waited out.
+// damaged partition does not end it: see Lag. The log's outages are waited out, and so is a full disk. Nothing outlives it,
+// but for goroutines that a dead store, or one that waits for room when ctx ends, does not let go.
 func (p *Projector) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -107,13 +108,40 @@ func (p *Projector) Run(ctx context.Context) error {
 		})
 	}
 	running.Go(func() { p.watch(ctx) })
-	running.Wait()
-	close(failed)
+	ended := make(chan struct{})
+	go func() { running.Wait(); close(ended) }()
+	stuck := p.awaitEnd(ctx, ended)
+	cancel(nil)
 	var errs []error
-	for err := range failed {
-		errs = append(errs, err)
+	for len(failed) > 0 {
+		errs = append(errs, <-failed)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, stuck)...)
+}
+
+// awaitEnd waits until the parts have ended. It does not wait for ones that the store does not let go, and answers why.
+func (p *Projector) awaitEnd(ctx context.Context, ended <-chan struct{}) error {
+	store := p.config.View
+	select {
+	case <-ended:
+		return nil
+	case <-store.Dead():
+		return store.Trouble()
+	case <-ctx.Done():
+	}
+	const look = 50 * time.Millisecond
+	for tick := time.NewTicker(look); ; {
+		select {
+		case <-ended:
+			tick.Stop()
+			return nil
+		case <-tick.C:
+			if store.Trouble() != nil { // it is told by the store's Close
+				tick.Stop()
+				return nil
+			}
+		}
+	}
 }
 
 // watchEvery is how often the running conservation is looked at. The metric is looked at when it is scraped.
@@ -153,7 +181,7 @@ type Lag struct {
 	Position  string  `json:"position"`          // of the last event folded
 	Records   int64   `json:"records"`           // of the log, not folded yet
 	Seconds   float64 `json:"seconds"`           // how old the answers may be
-	Stopped   string  `json:"stopped,omitempty"` // why the partition is folded no further
+	Stopped   string  `json:"stopped,omitempty"` // why the partition is folded no further, for ever or at present
 }
 
 // Lag asks the log for its ends and answers for every partition.
@@ -165,7 +193,7 @@ func (p *Projector) Lag(ctx context.Context) ([]Lag, error) {
 			return nil, fmt.Errorf("lag of partition %d: %w", pt.partition, err)
 		}
 		pt.ends(end)
-		list = append(list, pt.lag())
+		list = append(list, pt.shown())
 	}
 	return list, nil
 }

@@ -92,7 +92,7 @@ func (n *node) run(ctx context.Context, r roles, ready func(context.Context) err
 		parts.Go(func() error { return n.keep(inner, k) })
 	}
 	if n.projector != nil {
-		parts.Go(func() error { return quiet(inner, n.projector.Run(inner)) })
+		parts.Go(func() error { return n.project(inner) })
 	}
 	if n.taker != nil {
 		parts.Go(func() error { return quiet(inner, n.taker.Run(inner)) })
@@ -112,6 +112,17 @@ func (n *node) keep(ctx context.Context, k *keeper.Keeper) error {
 	err := k.Run(ctx)
 	if errors.Is(err, journal.ErrDamaged) {
 		n.damage.CompareAndSwap(nil, &err)
+		return nil
+	}
+	return quiet(ctx, err)
+}
+
+// project runs the projector. Where it is not all that the process is for, a store that fails ends the projection alone: it is
+// behind from then on, says so, and balances and writes go on.
+func (n *node) project(ctx context.Context) error {
+	err := n.projector.Run(ctx)
+	if errors.Is(err, view.ErrStore) && n.lanes != nil {
+		n.logger.Error("the projection has failed: statements stay behind until walletd is started again; balances and transfers go on", "dir", n.cfg.projection, "err", err)
 		return nil
 	}
 	return quiet(ctx, err)

@@ -15,12 +15,13 @@ import (
 var noSync = pebble.NoSync
 
 // options are Pebble's. What is not here keeps its default on purpose: it is not ours to tune.
-func options(c *Config) *pebble.Options {
+func (v *View) options() *pebble.Options {
+	c := &v.config
 	o := &pebble.Options{
 		FS:        c.fs,
 		ReadOnly:  c.ReadOnly,
 		CacheSize: c.CacheBytes,
-		Logger:    logger{},
+		Logger:    logger{v.dead},
 		// The newest: a store is never given back to an older build, but rebuilt.
 		FormatMajorVersion: pebble.FormatNewest,
 		// The fold writes in bulk, ids are hashes: large memtables keep the merging of random keys rare (a tenth of the
@@ -41,6 +42,7 @@ func options(c *Config) *pebble.Options {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
+	o.FS = roomFS{o.FS, v.room, v.dead}
 	for i := range o.Levels {
 		// 10 bits a key: most look-ups of ids that are not there (and of levels that do not have it) read no block.
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
@@ -51,8 +53,8 @@ func options(c *Config) *pebble.Options {
 	return o
 }
 
-// logger keeps Pebble's everyday messages at debug. After Fatalf the store cannot go on; it must not return.
-type logger struct{}
+// logger keeps Pebble's everyday messages at debug. After Fatalf the store cannot go on; it does not return.
+type logger struct{ dead *dead }
 
 func (logger) Infof(format string, args ...any) {
 	slog.Debug("projection store", "message", fmt.Sprintf(format, args...))
@@ -62,6 +64,4 @@ func (logger) Errorf(format string, args ...any) {
 	slog.Error("projection store", "message", fmt.Sprintf(format, args...))
 }
 
-func (logger) Fatalf(format string, args ...any) {
-	panic("projection store: " + fmt.Sprintf(format, args...))
-}
+func (l logger) Fatalf(format string, args ...any) { l.dead.end(fmt.Sprintf(format, args...)) }

@@ -59,6 +59,8 @@ type View struct {
 	db       *pebble.DB
 	channels *channels
 	waits    []wait
+	room     *room
+	dead     *dead
 
 	cutting sync.RWMutex // held for reading while a commit becomes visible, for writing by Cut
 
@@ -71,15 +73,32 @@ func Open(c Config) (*View, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("open projection: %w", err)
 	}
-	db, err := pebble.Open(c.Dir, options(&c))
-	if err != nil {
-		return nil, fmt.Errorf("open projection in %s: %w: %w", c.Dir, ErrStore, err)
+	v := &View{config: c, channels: newChannels(c.Partitions), waits: make([]wait, c.Partitions), folding: map[int]bool{}, room: newRoom(), dead: newDead()}
+	if err := v.open(); err != nil {
+		return nil, fmt.Errorf("open projection in %s: %w", c.Dir, err)
 	}
-	v := &View{config: c, db: db, channels: newChannels(c.Partitions), waits: make([]wait, c.Partitions), folding: map[int]bool{}}
-	if err := v.load(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open projection in %s: %w", c.Dir, err), db.Close())
-	}
+	v.room.opened()
+	v.dead.opened()
 	return v, nil
+}
+
+func (v *View) open() (err error) {
+	defer func() {
+		switch over := recover().(type) {
+		case nil:
+		case fatal:
+			err = over
+		default:
+			panic(over)
+		}
+	}()
+	if v.db, err = pebble.Open(v.config.Dir, v.options()); err != nil {
+		return fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	if err := v.load(); err != nil {
+		return errors.Join(err, v.db.Close())
+	}
+	return nil
 }
 
 func (v *View) load() error {
@@ -122,9 +141,23 @@ func oneLine(marker string) string { return strings.ReplaceAll(strings.TrimSpace
 // Partitions is the number of partitions of the whole wallet.
 func (v *View) Partitions() int { return v.config.Partitions }
 
-// Close releases the store. Every Fold and every read must have ended.
+// Close releases the store. Every Fold and every read must have ended. A store that is dead, or waits for room, is left as
+// it is, as a crash would leave it.
 func (v *View) Close() error {
-	if err := v.db.Close(); err != nil {
+	_, full := v.room.trouble()
+	closed := make(chan error, 1)
+	var err error
+	if err = v.Trouble(); err == nil {
+		go func() { closed <- v.db.Close() }()
+		select {
+		case err = <-closed:
+		case <-v.dead.told:
+			err = v.Trouble()
+		case <-full:
+			err = v.Trouble()
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("close projection: %w: %w", ErrStore, err)
 	}
 	return nil
