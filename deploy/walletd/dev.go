@@ -129,6 +129,9 @@ func (a *app) dev(ctx context.Context, o devOptions) (err error) {
 	for _, s := range everyServer(redis) {
 		group.Go(func() error { return supervise(inner, s, restartAfter(o.replicas), logger) })
 	}
+	if files, ok := log.(*filelog.Log); ok {
+		group.Go(func() error { return untilStopped(inner, files) })
+	}
 	group.Go(func() error {
 		return n.run(inner, allRoles, func(ctx context.Context) error { return a.devReady(ctx, n, dir, redis, o) })
 	})
@@ -162,11 +165,22 @@ func (a *app) devJournal(ctx context.Context, dir *dataDir, logger *slog.Logger)
 	if dir.Journal == "kafka" {
 		return devKafka(ctx, dir)
 	}
-	log, err := filelog.Open(filelog.Config{Dir: dir.journalDir(), Partitions: dir.Partitions, Logger: logger})
+	log, err := filelog.Open(filelog.Config{Dir: dir.journalDir(), Partitions: dir.Partitions, Logger: logger, FS: a.journalFS})
 	if err != nil {
 		return nil, nil, exit(exitFailed, "%w%s", err, journalHint(err))
 	}
 	return log, log.Close, nil
+}
+
+// untilStopped ends the process when the disk has failed a write or an fdatasync of the journal. Nobody knows then what is on
+// the disk, asking it again proves nothing, and the next start reads it.
+func untilStopped(ctx context.Context, log *filelog.Log) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-log.Stopped():
+		return exit(exitFailed, "journal: %w; nothing that was acknowledged is lost: see to the disk and start walletd again, it finds out what became of the rest", log.Failure())
+	}
 }
 
 // journalHint is what to do about a journal that does not open.

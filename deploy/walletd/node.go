@@ -298,7 +298,11 @@ func (n *node) tokenOnly(h http.Handler) http.Handler {
 }
 
 func (n *node) stopDoors(doors []door) {
-	ctx, cancel := context.WithTimeout(context.Background(), drainFor)
+	limit := drainFor
+	if log, ok := n.log.(interface{ Failure() error }); ok && log.Failure() != nil {
+		limit = time.Second // nothing becomes durable any more
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	if n.gateway != nil {
 		n.gateway.Drain(ctx)

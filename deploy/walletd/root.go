@@ -17,6 +17,7 @@ import (
 
 	"walletd/gateway/client"
 	"walletd/gateway/wire"
+	"walletd/journal/filelog"
 )
 
 // Exit codes beyond those of semantics section 1.
@@ -47,6 +48,8 @@ type app struct {
 	output   string // table, json, csv
 	server   string
 	token    string
+
+	journalFS filelog.FS // tests: under the file journal; nil = the machine's
 }
 
 // Main runs one command and answers its exit code. Data goes to out, messages to errs. The first Ctrl-C ends the
@@ -58,6 +61,7 @@ func Main(args []string, in io.Reader, out, errs io.Writer) int {
 		<-ctx.Done()
 		stop() // from here on a signal does what it does by default
 	}()
+	signal.Ignore(syscall.SIGXFSZ) // a limit of file sizes is met as an error, like a full disk
 	a := &app{in: in, out: out, err: errs}
 	root := a.root()
 	root.SetArgs(args)

@@ -37,7 +37,9 @@ type File interface {
 // ErrLocked says that another process writes to this journal.
 var ErrLocked = errors.New("in use by another process")
 
-// osFS is the machine's own file system.
+// Disk is the machine's own file system.
+func Disk() FS { return osFS{} }
+
 type osFS struct{}
 
 func (osFS) MkdirAll(dir string) error    { return MakeDir(dir, 0o750) }

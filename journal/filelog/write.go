@@ -107,10 +107,16 @@ func (l *Log) begin() error {
 	return nil
 }
 
+// noRoom tells the errors of a full disk, a used-up quota and a limit of file sizes from others: nothing is wrong with what
+// lies on the disk.
+func noRoom(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
+}
+
 // undo takes a failed write back. Only a full disk is believed to have done nothing else, and only when the cut is
 // durable; everything else leaves the disk unknown.
 func (l *Log) undo(cause error) error {
-	if !errors.Is(cause, syscall.ENOSPC) {
+	if !noRoom(cause) {
 		return &stopError{cause, true}
 	}
 	if err := l.file.Truncate(l.pos); err != nil {
