@@ -187,7 +187,12 @@ func BenchmarkRebuild(b *testing.B) {
 	d := startDev(b, 8, "--shards", "1")
 	d.stop()
 	d.populate(accounts)
-	d.start()
+	d.launch()
+	await(b, 10*time.Minute, "a million accounts are loaded", func() error { // a start that folds them takes longer than others may
+		_, err := os.Stat(d.readyPath())
+		return err
+	})
+	d.awaitReady()
 	measure := func(what string) {
 		var r lossReport
 		d.operate(b, "/admin/v1/drills/shard-loss", `{"shard":"s1"}`, &r)
