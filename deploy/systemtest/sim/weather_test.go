@@ -42,7 +42,7 @@ func weatherOf(rng *rand.Rand) *weather {
 	w.thought = pick(rng, 100*time.Microsecond, 2*time.Millisecond, 50*time.Millisecond)
 	w.save = pick(rng, 100, 500, 2000)
 	if rng.IntN(3) == 0 { // one kind of trouble, and much of it
-		only := weather{slowest: w.slowest, save: w.save}
+		only := weather{slowest: w.slowest, save: w.save, thought: w.thought}
 		switch rng.IntN(4) {
 		case 0:
 			only.restart = 1500
