@@ -60,7 +60,7 @@ func (w *world) start(place, life int, keeps *redis) {
 	}
 	p.ended.Go(func() { p.zoo.follow(ctx) })
 	p.ended.Go(func() { _ = p.lanes.Run(ctx) })
-	p.acts = tcc.New(partitions, p)
+	p.acts = tcc.New(partitions, p, nil)
 	if keeps == nil {
 		return
 	}
@@ -90,7 +90,7 @@ func (p *process) keeperConfig(shard string) keeper.Config {
 		},
 		// Crooked times: of two timers that go off at one instant, Go draws which is first.
 		WatchEvery: 99_999_989, MarksEvery: 200_000_033, OfferAgain: 15_000_000_017, Unreachable: 3_000_000_019,
-		Lease: 2_000_000_039, ReplicasEvery: 2_000_000_063, RestMin: 50_000_021, RestMax: 2_000_000_011,
+		Lease: 2_000_000_039, KeyWindow: -1, ReplicasEvery: 2_000_000_063, RestMin: 50_000_021, RestMax: 2_000_000_011,
 		Jitter: func(d time.Duration) time.Duration { return d * 3 / 4 },
 	}
 }
