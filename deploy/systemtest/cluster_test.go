@@ -23,9 +23,11 @@ type cluster struct {
 	*wallet
 	config string // walletd.yaml
 
-	zookeeper, kafka []*local.Server     // one each, or three
-	reached          map[string]string   // the way to a server by its address, where it is not the straight one
-	shards           []*local.Server     // s1, s2
+	zookeeper, kafka []*local.Server    // one each, or three
+	reached          map[string]string  // the way to a server by its address, where it is not the straight one
+	shards           []*local.Server    // s1, s2
+	replicas         [2][]*local.Server // of s1, s2, where asked for
+	spares           []*local.Server
 	proxies          []*faultproxy.Proxy // before the shards, where asked for
 
 	gateways  []*member
@@ -48,6 +50,8 @@ type clusterOptions struct {
 	ownServers bool // ZooKeeper and Kafka of its own: the test kills them
 	quorum     bool // three of each, of its own
 	proxies    bool // fault proxies between all processes and the shards
+	replicas   int  // of each shard
+	spares     int
 
 	servers func(c *cluster) // where it is set, finds or starts servers, and says where they are reached
 }
@@ -72,8 +76,15 @@ func startCluster(t testing.TB, o clusterOptions) *cluster {
 			p := faultproxy.ForTest(t, addr)
 			c.proxies, addr = append(c.proxies, p), p.Addr()
 		}
-		yaml += fmt.Sprintf("  - {id: s%d, addr: %q}\n", i+1, addr)
+		for range o.replicas {
+			c.replicas[i] = append(c.replicas[i], local.Redis(t))
+		}
+		yaml += fmt.Sprintf("  - {id: s%d, addr: %q, replicas: [%s]}\n", i+1, addr, strings.Join(c.addrs(c.replicas[i]), ", "))
 	}
+	for range o.spares {
+		c.spares = append(c.spares, local.Redis(t))
+	}
+	yaml += fmt.Sprintf("spares: [%s]\n", strings.Join(c.addrs(c.spares), ", "))
 	dir := t.TempDir()
 	reads := freeAddr(t)
 	c.config = filepath.Join(dir, "walletd.yaml")

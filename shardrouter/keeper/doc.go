@@ -3,12 +3,12 @@
 //
 //	     ┌───────────────────────────────────────────────────────────────┐
 //	     v                                                               │
-//	 electing ──> claiming ──> waiting ──> comparing ──┬──> rebuilding ──┤ same leadership: the shard
-//	     ^        new epoch,   for the     shard and   │    wipe, load   │ came back empty, the map changed
+//	 electing ──> claiming ──> waiting ──> comparing ──┬──> rebuilding ──┤ the shard came back empty,
+//	     ^        new epoch,   for the     shard and   │    wipe, load   │ the map changed
 //	     │        log folded   shard       log         └──> fencing      │
 //	     │                                                  adopted      │
 //	     │                                                     │         │
-//	  resting <── deposed, leadership lost, shard away ──── serving ─────┘
+//	  resting <── deposed, shard away and no candidate ──── serving ─────┘
 //	                                                           │
 //	relay (outbox ──> log ──> marks) · channels · expiry · key window · watch of shard and map
 //
@@ -22,6 +22,10 @@
 //   - Trains run only while a reign lasts and in its epoch: they are stopped before the comparison, and admitted before the
 //     map shows the new epoch. What makes a shard another one (a restart with whatever data, flushed scripts, a failover, other
 //     hands in it) stops them by itself, or is seen by the watch, which stops them.
+//   - Trains run only while the shard's lease lasts, which is renewed as long as the log proves that nobody else owns a
+//     partition (lease.go). A successor elsewhere stops the old Redis or waits the lease out.
+//   - A primary that is dead or wrong gives way to a replica or a spare; a replica is brought to the log's end (repair.go), or
+//     rebuilt. The map shows another primary when it serves, not before. Replication is kept as the map says.
 //   - Settings are checked before a shard is taken over, all of them, and every second while it serves. A maxmemory-policy
 //     that evicts, or an eviction that happened, ends the reign at once, and the shard is rebuilt when the policy is put
 //     back. The others (save, appendonly, hash-max-listpack-entries) are warned about: they are slow, and an older state that
@@ -33,8 +37,8 @@
 //   - Keys older than the window are evicted by an act that is journaled, and dropped from the shard when that is durable.
 //   - Memory is bounded: the legs on their way (older ones are read from the log again), what is open, and while claiming
 //     the Books, which are dropped when the shard is loaded.
-//   - Safety never rests on the election: whoever believes to lead and does not is stopped by the log (relay) and by the
-//     epochs in the shard.
+//   - An election begins reigns and ends none: the log does. Whoever believes to lead and does not is stopped by the log (relay,
+//     lease) and by the epochs in the shard.
 //
 // What it refuses to do: read the wallet's requests, decide a transfer, repair a damaged journal: Run ends with it,
 // the shard runs nothing and is down in the map.
@@ -43,7 +47,8 @@
 // keeper of such a partition asks home what it decided, as the channels ask a destination what it has: a sender of rows
 // beside channels and expiry in the courier (courier.go), fed by the start-up fold and by the durable frames like both.
 //
-// Files: keeper.go elections and reigns; reign.go one reign; claim.go, compare.go its beginning; watch.go its end;
-// relaying.go, marks.go what it makes durable; courier.go, channels.go, channel.go, catchup.go, recent.go the legs;
-// window.go, evictions.go what is old; reservations.go, expiry.go what is open.
+// Files: keeper.go reigns, office.go elections; reign.go one reign; claim.go, compare.go its beginning; watch.go, lease.go its
+// end; candidates.go, promote.go, repair.go, replicas.go failover; relaying.go, marks.go what it makes durable; courier.go,
+// channels.go, channel.go, catchup.go, recent.go the legs; window.go, evictions.go what is old; reservations.go, expiry.go
+// what is open.
 package keeper

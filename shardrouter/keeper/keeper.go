@@ -34,9 +34,9 @@ func New(c Config) (*Keeper, error) {
 
 // Why a reign ends. Everything but a damaged journal is begun again with another epoch.
 var (
-	errDeposed     = errors.New("deposed")           // a later epoch has started
-	errShardLost   = errors.New("the shard lost us") // it came back empty, or in another epoch: we go on, in a new one
-	errUnreachable = errors.New("the shard is away") // others may reach it: the leadership goes, too, unless there are candidates
+	errDeposed     = errors.New("deposed")             // a later epoch has started
+	errShardLost   = errors.New("the shard lost us")   // it came back empty, or in another epoch: we go on, in a new one
+	errUnreachable = errors.New("the shard is away")   // others may reach it: the leadership goes, too, unless there are candidates
 	errOtherMap    = errors.New("the map has changed") // other partitions, or another primary
 )
 

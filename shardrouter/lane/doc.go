@@ -21,7 +21,7 @@
 //   - Rows of a partition that moves to another shard wait, and follow it; when that takes longer than Config.RetryFor they are
 //     refused with Moving.
 //   - A train runs only in the epoch that the map shows for its shard, and only where that epoch's keeper has admitted it: a
-//     shard that came back with older data, or whose keeper has been replaced, provably runs nothing; its rows wait for
+//     shard that came back with older data, or whose keeper has been replaced, or whose lease is over, provably runs nothing; its rows wait for
 //     the next epoch, within bounds. A reply that begins before what was durable when the train left is not believed.
 //   - A refusal of class retryable means that nothing moved, ever: no earlier sending of the row is in doubt. A train whose
 //     reply is lost is sent again as it is (acts are idempotent by their keys), for at most Config.UnsureFor; then its rows
