@@ -17,6 +17,9 @@
 //   - channels drain, leg by leg in order (P9); every decision is the one that the Book would take;
 //   - journal, shards and projection agree (P11, P13; walletd reconcile).
 //
+// Beside the oracle, linear_*: histories of single accounts, reads included, are held against a sequential account, for
+// linearizability (P8); what has no answer may happen later, or never, and a credit comes down its channel in order.
+//
 // Files: main, process, wait: the binary and its processes. wallet, dev, cluster: what stands. ledger, load: what is
 // done to it. audit, oracle*: what must hold. The rest are scenarios, one story each.
 //
