@@ -5,6 +5,7 @@ BIN := bin/walletd
 DEV_FLAGS ?=
 SOAK_SECONDS ?= 60
 SEEDS ?= 10000
+FUZZ_SECONDS ?= 30
 ACCOUNTS ?= 1000000
 RECOVERY_OUT ?=
 FORM ?= inprocess
@@ -13,7 +14,7 @@ SECONDS_MAX ?=
 FAULTS_OUT ?=
 LINT_VERSION ?= v2.15.0
 
-.PHONY: help dev cluster build deps deps-dev test planted sim sim-test vet lint soak recovery faults bench clean
+.PHONY: help dev cluster build deps deps-dev test planted sim sim-test vet lint soak fuzz recovery faults bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +69,14 @@ sim: ## the production code in a simulated world: make sim SEEDS=100000, or SEED
 
 sim-test: ## a thousand seeds of it, without the race detector
 	$(GO) test ./deploy/systemtest/sim
+
+fuzz: ## every fuzz target for so long: make fuzz FUZZ_SECONDS=30. What it finds is kept in testdata/fuzz, and tried by every test
+	@failed=; for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "fuzzing $$target in $$pkg for $(FUZZ_SECONDS) s"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_SECONDS)s $$pkg || failed="$$failed $$pkg/$$target"; \
+		done; \
+	done; [ -z "$$failed" ] || { echo "these have found something:$$failed"; exit 1; }
 
 bench: build ## measure transfers against a wallet of its own (see README, "Measured")
 	@$(BIN) bench transfer --own

@@ -184,14 +184,15 @@ func limitOf(text string) (int, *wire.Problem) {
 	return n, nil
 }
 
-// timeOf reads an RFC 3339 time, also without seconds, or a date; 0 when there is none.
+// timeOf reads an RFC 3339 time, also without seconds, or a date; 0 when there is none. A time before the wallet's first
+// millisecond is that one: nothing has happened by then either.
 func timeOf(text, field string) (int64, *wire.Problem) {
 	if text == "" {
 		return 0, nil
 	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04Z07:00", time.DateOnly} {
 		if t, err := time.Parse(layout, text); err == nil {
-			return t.UnixMilli(), nil
+			return max(t.UnixMilli(), 1), nil
 		}
 	}
 	return 0, &wire.Problem{Code: "malformed", Field: field, Detail: "a time is RFC 3339, like 2026-11-20T00:00:00Z"}

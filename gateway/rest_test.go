@@ -357,3 +357,15 @@ func TestUnavailable(t *testing.T) {
 		t.Errorf("no place to look: %v", r.header)
 	}
 }
+
+// A statement that ends before the wallet began is empty; it is not one without an end.
+func TestTimesBeforeTheWallet(t *testing.T) {
+	for _, text := range []string{"1970-01-01", "1969-12-31T23:59:59Z", "0001-01-01"} {
+		if ms, p := timeOf(text, "to"); p != nil || ms != 1 {
+			t.Errorf("%s is %d ms, %v", text, ms, p)
+		}
+	}
+	if ms, p := timeOf("", "to"); p != nil || ms != 0 {
+		t.Errorf("no time is %d ms, %v", ms, p)
+	}
+}

@@ -185,7 +185,10 @@ func FuzzRow(f *testing.F) {
 		}
 		again := r.Append(nil)
 		var r2 Row
-		if _, err := r2.Parse(again); err != nil || len(again) != n {
+		for i := range r.LegCount {
+			_ = r.Leg(i)
+		}
+		if _, err := r2.Parse(again); err != nil || len(again) != n || !bytes.Equal(r2.Append(nil), again) {
 			t.Fatalf("%x was read, but packs into %x: %v", b[:n], again, err)
 		}
 	})

@@ -101,3 +101,25 @@ func FuzzMarks(f *testing.F) {
 		}
 	})
 }
+
+// Whatever a shard has in its parts, it is read, or is an ErrBadRecord.
+func FuzzParts(f *testing.F) {
+	f.Add(partitionField(3), (&journal.Book{Epoch: 1, Seq: 2, TimeMS: 3}).AppendPart(nil))
+	f.Add("window", append(make([]byte, windowHeadSize-1), 1))
+	f.Fuzz(func(t *testing.T, field string, b []byte) {
+		parts, err := parseParts(map[string]string{field: string(b)})
+		if err != nil && !errors.Is(err, journal.ErrBadRecord) {
+			t.Fatal(err)
+		}
+		for n, p := range parts {
+			book := journal.Book{Epoch: p.Epoch, Seq: p.Seq, TimeMS: p.TimeMS, EvictedMS: p.EvictedMS}
+			if partitionField(n) != field || !bytes.Equal(book.AppendPart(nil), b) {
+				t.Fatalf("%q: %x is %+v", field, b, p)
+			}
+		}
+		w, err := parseWindow(b)
+		if err != nil && !errors.Is(err, journal.ErrBadRecord) || err == nil && len(w.Slices)*sliceSize > len(b) {
+			t.Fatalf("%x is %+v, %v", b, w, err)
+		}
+	})
+}

@@ -202,3 +202,106 @@ func FuzzDecimal(f *testing.F) {
 		}
 	})
 }
+
+// FuzzReservationBodies: reserve, confirm, cancel, reverse and batch, against encoding/json.
+func FuzzReservationBodies(f *testing.F) {
+	for _, c := range badDocuments {
+		if len(c.body) < 1000 {
+			f.Add([]byte(c.body), "k")
+		}
+	}
+	for _, c := range requests {
+		if len(c.body) < 1000 {
+			f.Add([]byte(c.body), c.header)
+		}
+	}
+	f.Fuzz(func(t *testing.T, body []byte, header string) {
+		before := bytes.Clone(body)
+		check := func(fault *Fault, accepted func(m map[string]any)) {
+			if len(body) > 0 { // an empty body is an empty object
+				checkSyntax(t, body, fault)
+			}
+			if fault != nil {
+				if _, in := byCode[fault.Code]; !in {
+					t.Fatalf("%+v is not in the table", fault)
+				}
+				return
+			}
+			m := map[string]any{}
+			if len(body) > 0 {
+				m = object(t, body)
+			}
+			accepted(m)
+		}
+		same := func(m map[string]any, field string, got any) {
+			if v, ok := m[field]; ok && fmt.Sprint(v) != fmt.Sprint(got) {
+				t.Fatalf("%s is %v, encoding/json read %v", field, got, v)
+			}
+		}
+		r, fault := ParseReserve(body, header, journal.DevAssets)
+		check(fault, func(m map[string]any) {
+			same(m, "from", string(r.From))
+			same(m, "to", string(r.To))
+			same(m, "amount", int64(r.Amount))
+			same(m, "reference", string(r.Reference))
+			if !ValidKey(r.Key) || !ValidAccount(r.From) || !r.Amount.Valid() {
+				t.Fatalf("accepted %+v", r)
+			}
+		})
+		c, fault := ParseConfirm(body, header, journal.ID{1})
+		check(fault, func(m map[string]any) {
+			same(m, "to", string(c.To))
+			same(m, "final", c.Final)
+			if _, ok := m["amount"]; ok {
+				same(m, "amount", int64(c.Amount))
+			}
+			if !ValidKey(c.Key) || c.Amount < 0 || c.Amount > journal.AmountMax {
+				t.Fatalf("accepted %+v", c)
+			}
+		})
+		_, fault = ParseCancel(body, journal.ID{1})
+		check(fault, func(m map[string]any) {})
+		k, fault := ParseCancelByKey(body)
+		check(fault, func(m map[string]any) {
+			same(m, "from", string(k.From))
+			same(m, "key", string(k.Key))
+		})
+		v, fault := ParseReverse(body, header)
+		check(fault, func(m map[string]any) {
+			if _, ok := m["amount"]; ok {
+				same(m, "amount", int64(v.Amount))
+			}
+		})
+		b, fault := ParseBatch(body, journal.DevAssets)
+		check(fault, func(m map[string]any) {
+			if list, _ := m["transfers"].([]any); len(list) != len(b.Items) {
+				t.Fatalf("%d items of %d", len(b.Items), len(list))
+			}
+		})
+		if !bytes.Equal(body, before) {
+			t.Fatal("the body was written to")
+		}
+	})
+}
+
+// FuzzReplies: whatever texts a reply carries, it is one line of JSON that says them.
+func FuzzReplies(f *testing.F) {
+	f.Add(uint64(7), "alice", "order 42", int64(5))
+	f.Add(uint64(0), "\n\"\\\u2028\xff", "\x00", int64(-1))
+	f.Fuzz(func(t *testing.T, id uint64, a, b string, n int64) {
+		for what, line := range map[string][]byte{
+			"problem":     AppendErr(nil, id, &Problem{Code: "malformed", Field: a, Detail: b}),
+			"balance":     AppendOKBalance(nil, id, &BalanceReply{Account: a, Available: journal.Amount(n)}),
+			"connect":     AppendOKConnect(nil, id, a, 1, 2),
+			"subscribe":   AppendOKSubscribe(nil, id, a, &BalanceReply{Account: b}),
+			"refusal":     AppendRefusal(nil, id, journal.InsufficientFunds, uint64(n)),
+			"reservation": AppendOKReservation(nil, id, &ReservationReply{Key: a, To: b}),
+			"push":        AppendPush(nil, a, id, &Event{Type: "transfer.sent", Counterparty: b}),
+		} {
+			line = bytes.TrimSuffix(line, []byte("\n")) // it ends the message
+			if !json.Valid(line) || bytes.IndexByte(line, '\n') >= 0 {
+				t.Fatalf("%s is no line of JSON: %q", what, line)
+			}
+		}
+	})
+}
