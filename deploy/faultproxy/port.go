@@ -11,6 +11,9 @@ import (
 // heldPort is a port of 127.0.0.1 that stays ours while nobody listens on it: a second
 // socket is bound to it and never listens. Without it another process could take the port
 // while connections are refused.
+//
+// It shares its port (SO_REUSEADDR) only with a listener of ours: the system gives a port that
+// is shared, and on which nobody listens, to whoever asks for any.
 type heldPort struct {
 	addr string
 	once sync.Once
@@ -37,12 +40,21 @@ func holdPort() (*heldPort, error) {
 	return h, nil
 }
 
-// bindAny binds fd to a free port. SO_REUSEADDR, which net.Listen sets as well, lets the
-// listener bind beside a socket that does not listen.
-func bindAny(fd int) (port int, err error) {
-	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
-		return 0, err
+// share lets a listener, for which net.Listen sets the same, bind beside the held socket, or
+// (false) nobody any more.
+func (h *heldPort) share(on bool) error {
+	value := 0
+	if on {
+		value = 1
 	}
+	if err := syscall.SetsockoptInt(h.fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, value); err != nil {
+		return fmt.Errorf("share port %s: %w", h.addr, err)
+	}
+	return nil
+}
+
+// bindAny binds fd to a free port.
+func bindAny(fd int) (port int, err error) {
 	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		return 0, err
 	}

@@ -193,6 +193,9 @@ func (p *Proxy) listen() error {
 	if p.closed || p.listener != nil {
 		return nil
 	}
+	if err := p.port.share(true); err != nil {
+		return err
+	}
 	l, err := net.Listen("tcp4", p.port.addr)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
@@ -204,11 +207,11 @@ func (p *Proxy) listen() error {
 
 func (p *Proxy) unlisten() {
 	p.mu.Lock()
-	l := p.listener
-	p.listener = nil
-	p.mu.Unlock()
-	if l != nil {
-		_ = l.Close()
+	defer p.mu.Unlock() // whoever listens again must not meet the end of this
+	if p.listener != nil {
+		_ = p.port.share(false) // before the listener goes; it does not fail on a socket of ours
+		_ = p.listener.Close()
+		p.listener = nil
 	}
 }
 

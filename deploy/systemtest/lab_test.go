@@ -54,6 +54,7 @@ func TestFaultSchedules(t *testing.T) {
 		slots.Go(func() {
 			for seed := range seeds {
 				m.note(t, oneRun(t, f, formName, seed, n, root))
+				m.write(t) // whatever becomes of the next run
 			}
 		})
 	}
@@ -63,7 +64,6 @@ func TestFaultSchedules(t *testing.T) {
 	close(seeds)
 	slots.Wait()
 	_ = os.Remove(root) // it stays where a failed run has left its data
-	m.write(t)
 }
 
 // oneRun makes the run of a seed; what failed keeps its data.
