@@ -1,8 +1,15 @@
 package systemtest
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 
@@ -123,23 +130,121 @@ func TestFrozenGatewayDoesNoHarm(t *testing.T) {
 	c.check(l.stop())
 }
 
-// P3: with three of each, a broker and a ZooKeeper may stay dead: the journal goes on with new leaders, and the dead ones
-// catch up when they come back.
+// P3: with three of each, a broker and a ZooKeeper may stay dead, those that lead above all: the journal goes on with new
+// leaders, and the dead ones catch up when they come back. With two of each dead nobody is told yes until they are back, and
+// then everything heals by itself.
 func TestQuorumsLoseAMember(t *testing.T) {
 	c := startCluster(t, clusterOptions{quorum: true})
 	l := startLoad(t, c.wallet)
 	for round := range rounds(t, 1) {
-		for _, servers := range [][]*local.Server{c.kafka, c.zookeeper} {
-			s := servers[round%len(servers)]
+		for _, s := range []*local.Server{c.kafkaLeader(round % clusterPartitions), c.zooKeeperLeader()} {
 			l.advance(steady)
-			t.Logf("killing %s", s.Name)
+			t.Logf("killing %s at %s, which leads", s.Name, s.Addr)
 			s.Kill()
 			l.advance(steady)
 			restartServer(t, s)
 		}
 		await(t, recoverLimit, "the journal has all its copies again", func() error { return c.inSync() })
+		l.advance(steady)
+		c.losesMost(l, round)
+		await(t, recoverLimit, "the journal has all its copies again", func() error { return c.inSync() })
 	}
 	c.check(l.stop())
+}
+
+// losesMost kills two of each, sees that nobody is told yes, and starts them again.
+func (c *cluster) losesMost(l *load, round int) {
+	c.t.Helper()
+	c.t.Log("killing two of each")
+	for i := range 2 {
+		c.kafka[(round+i)%3].Kill()
+		c.zookeeper[(round+i)%3].Kill()
+	}
+	n := 0
+	pay := func() (answer, error) {
+		n++
+		return c.pay(l.accounts[n%len(l.accounts)], l.accounts[(n+1)%len(l.accounts)], fmt.Sprintf("most/%d/%d", round, n))
+	}
+	await(c.t, recoverLimit, "writes are refused", func() error {
+		a, err := pay()
+		if err == nil && (a.status != http.StatusServiceUnavailable || !slices.Contains([]string{"journal_unavailable", "shard_unavailable"}, a.problem().Code)) {
+			err = fmt.Errorf("a transfer answers %v", a)
+		}
+		return err
+	})
+	before := l.acknowledged()
+	away := after(3 * time.Second)
+	await(c.t, recoverLimit, "a while without a quorum", func() error {
+		if a, err := pay(); err == nil && a.status < http.StatusInternalServerError {
+			c.t.Errorf("without a quorum of anything a transfer answers %v", a)
+		}
+		return away()
+	})
+	if now := l.acknowledged(); now != before {
+		c.t.Errorf("%d transfers were acknowledged without a quorum", now-before)
+	}
+	for i := range 2 {
+		restartServer(c.t, c.zookeeper[(round+i)%3])
+	}
+	for i := range 2 {
+		restartServer(c.t, c.kafka[(round+i)%3])
+	}
+	l.advance(steady)
+}
+
+// acknowledged is how many transfers have been.
+func (l *load) acknowledged() (n int64) {
+	for p := range l.acked {
+		n += l.acked[p].Load()
+	}
+	return n
+}
+
+// kafkaLeader is the broker that leads a partition of the journal.
+func (c *cluster) kafkaLeader(partition int) (leader *local.Server) {
+	c.t.Helper()
+	client := &kafka.Client{Addr: kafka.TCP(addrsOf(c.kafka)...), Timeout: answerLimit}
+	await(c.t, recoverLimit, "the journal has a leader", func() error {
+		m, err := client.Metadata(within(c.t, answerLimit), &kafka.MetadataRequest{})
+		if err != nil {
+			return err
+		}
+		for _, topic := range m.Topics {
+			for _, p := range topic.Partitions {
+				for _, s := range c.kafka {
+					if p.ID == partition && strings.HasPrefix(topic.Name, "wallet.journal") && s.Addr == fmt.Sprintf("%s:%d", p.Leader.Host, p.Leader.Port) {
+						leader = s
+						return nil
+					}
+				}
+			}
+		}
+		return errors.New("none")
+	})
+	return leader
+}
+
+// zooKeeperLeader is the one of the ensemble that says that it leads.
+func (c *cluster) zooKeeperLeader() (leader *local.Server) {
+	c.t.Helper()
+	await(c.t, recoverLimit, "ZooKeeper has a leader", func() error {
+		for _, s := range c.zookeeper {
+			conn, err := net.DialTimeout("tcp", s.Addr, time.Second)
+			if err != nil {
+				continue
+			}
+			_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
+			_, _ = io.WriteString(conn, "srvr")
+			b, _ := io.ReadAll(conn)
+			_ = conn.Close()
+			if strings.Contains(string(b), "Mode: leader") {
+				leader = s
+				return nil
+			}
+		}
+		return errors.New("none")
+	})
+	return leader
 }
 
 // inSync asks whether every partition's copies are in sync, so that the next broker may die.
