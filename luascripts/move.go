@@ -90,7 +90,7 @@ func (s *Shard) Unfreeze(ctx context.Context, keeper uint32, a Aside) error {
 // (Stop): the one in which the keeper admitted trains. One connection, so one process.
 func (s *Shard) beginsHere(ctx context.Context, keeper, epoch uint32, sc script, args ...any) error {
 	c := s.client.Conn()
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	admitted, err := c.ScriptExists(ctx, markOf(keeper).sha).Result()
 	switch {
 	case err != nil:

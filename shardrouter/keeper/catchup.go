@@ -133,6 +133,9 @@ func (r *reading) hand(first uint64) error {
 	c, s, last := r.c, r.s, r.cursor.Seq
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if s.dropped {
+		return errEnough
+	}
 	for _, u := range r.unknown {
 		if ch := s.dest[u.dest]; ch != nil && ch.lacks(first) && u.seq > ch.have {
 			return errUnknownReservation

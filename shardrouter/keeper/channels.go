@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ type channels struct {
 	mu      sync.Mutex
 	sources map[int]*source
 	ready   []*channel // may have something to send
+	flights uint32     // begun: an answer to a partition's earlier stay with us is none to its next
 	asking  int
 	legs    int // in memory, of all channels
 	lagging int // channels that fell behind
@@ -38,6 +40,7 @@ type source struct {
 	durable   uint64
 	dest      []*channel // by partition; to itself only if it ever had a leg for itself
 	points    points
+	dropped   bool
 }
 
 // ChannelCounts count what the channels did since the keeper started.
@@ -75,6 +78,31 @@ func (c *channels) begin(partition int, seq uint64, r *recent, p points) {
 			}
 		}
 	}
+}
+
+// drop forgets a partition's channels.
+func (c *channels) drop(partition int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.sources[partition]
+	if s == nil {
+		return
+	}
+	delete(c.sources, partition)
+	s.dropped = true
+	for _, ch := range s.dest {
+		if ch == nil {
+			continue
+		}
+		if ch.flight.under {
+			c.landed(ch)
+		}
+		c.legs -= ch.waiting()
+		if !ch.live {
+			c.lagging--
+		}
+	}
+	c.ready = slices.DeleteFunc(c.ready, func(ch *channel) bool { return ch.source == partition })
 }
 
 // to is the channel to a partition; a new one knows of the legs behind from.
@@ -213,7 +241,8 @@ func (c *channels) emptyDue(s *source, ch *channel) bool {
 func (c *channels) send(ch *channel, now time.Time, stage *rows.Stage) {
 	s := c.sources[ch.source]
 	row := journal.Row{Op: journal.OpDeliver, Source: ch.source, From: askSeq, UpTo: askSeq}
-	f := flight{number: ch.flight.number + 1, under: true, ask: !ch.known, since: now}
+	c.flights++
+	f := flight{number: c.flights, under: true, ask: !ch.known, since: now}
 	if ch.known {
 		if ch.waiting() == 0 && !c.emptyDue(s, ch) {
 			return
@@ -250,8 +279,11 @@ func (c *channels) Settle(outs []rows.Outcome) {
 	for i := range outs {
 		o := &outs[i]
 		s := c.sources[int(o.Tag>>16&0xffff)]
+		if s == nil {
+			continue // it has left us
+		}
 		ch := s.dest[int(o.Tag&0xffff)]
-		if !ch.flight.under || ch.flight.number != uint32(o.Tag>>32) {
+		if ch == nil || !ch.flight.under || ch.flight.number != uint32(o.Tag>>32) {
 			continue // an answer to what has been given up
 		}
 		c.changing(ch, func() { c.settle(s, ch, o, now) })

@@ -64,7 +64,7 @@ func (r *reign) nextEpoch(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.epoch = epoch
+		r.epoch, r.held = epoch, newHoldings(epoch, r.partitions)
 		seen := uint32(0)
 		for _, f := range r.own {
 			seen = max(seen, f.end.Epoch)

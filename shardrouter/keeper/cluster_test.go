@@ -139,7 +139,7 @@ func logger(name string) *slog.Logger {
 func (c *cluster) keep(shard int, name string) *running {
 	c.Helper()
 	cfg := Config{Shard: shardName(shard), Name: name, Partitions: c.partitions, Map: c.static, Store: c.static, Election: c.static,
-		Journal: c.log, Shards: c.shards, Marks: c.lanes.Mark, Log: logger(name)}
+		Moves: c.static, Journal: c.log, Shards: c.shards, Marks: c.lanes.Mark, Log: logger(name)}
 	if c.journalOf != nil {
 		cfg.Journal = c.journalOf(name, c.log)
 	}

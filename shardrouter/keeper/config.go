@@ -24,6 +24,8 @@ type Config struct {
 	Journal  journal.Log
 	// Shards carries deliveries and expiries, to any shard of the map: lane.Lanes.
 	Shards rows.Shards
+	// Moves, if set, says which partitions are to change their shard; nil = none ever does.
+	Moves shardrouter.Moves
 	// Snapshots, if set, are where folds begin.
 	Snapshots Snapshots
 
@@ -53,6 +55,8 @@ type Config struct {
 	Jitter func(time.Duration) time.Duration
 
 	Log *slog.Logger // nil = none
+
+	atStep func(step string) // of a move: tests break it off there
 }
 
 func (c Config) withDefaults() Config {
@@ -65,6 +69,9 @@ func (c Config) withDefaults() Config {
 	c.Log = c.Log.With("shard", c.Shard)
 	if c.Marks == nil {
 		c.Marks = func([]luascripts.Mark) {}
+	}
+	if c.atStep == nil {
+		c.atStep = func(string) {}
 	}
 	if c.Progress == nil {
 		c.Progress = func(Progress) {}

@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,7 +22,7 @@ type courier struct {
 	evictions  *evictions
 	wake       chan struct{}
 
-	// owned by whoever calls durable, one at a time
+	mu           sync.Mutex // guards what follows
 	reservations *reservations
 	legs         []destined // of the frame
 }
@@ -42,6 +43,8 @@ func newCourier(c *Config) *courier {
 
 // begin takes a partition over, folded to the end of its log.
 func (k *courier) begin(b *journal.Book, r *recent, p points) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	for id, res := range b.State.(*journal.Memory).Reservations {
 		if res.Status == journal.Tried {
 			k.reservations.begin(id, open{payer: res.Payer, remaining: res.Remaining, asset: res.Asset, expiresMS: res.ExpiresMS})
@@ -51,11 +54,25 @@ func (k *courier) begin(b *journal.Book, r *recent, p points) {
 	k.channels.begin(b.Partition, b.Seq, r, p)
 }
 
+// drop forgets a partition, which is another's now. What it has on its way arrives or does not: the destinations compare.
+func (k *courier) drop(partition int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for id := range k.reservations.open {
+		if id.Partition(k.partitions) == partition {
+			k.reservations.end(id)
+		}
+	}
+	k.channels.drop(partition)
+}
+
 // durable takes a frame of events that is in the log and counts, with the offset of its record.
 func (k *courier) durable(offset int64, f *journal.Frame) error {
 	if f.Kind != journal.FrameEvents {
 		return nil
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.legs = k.legs[:0]
 	err := f.EachEvent(func(e *journal.Event) error {
 		row, err := e.Row()

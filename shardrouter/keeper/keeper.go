@@ -105,6 +105,14 @@ func (k *Keeper) lead(ctx context.Context) error {
 // isAway remembers the address at which the shard was waited for in vain; "" when it was found.
 func (k *Keeper) isAway(addr string) { k.away = addr }
 
+// tell passes a progress on; what a partition that is about to come says of its fold is no state of a keeper that serves.
+func (r *reign) tell(p Progress) {
+	if p.State == Claiming && r.serving.Load() {
+		return
+	}
+	r.Keeper.tell(p)
+}
+
 // tell keeps the state for Stats and passes the progress on.
 func (k *Keeper) tell(p Progress) {
 	k.mu.Lock()
@@ -134,7 +142,7 @@ func (k *Keeper) home(ctx context.Context) (shard shardrouter.Shard, partitions 
 	k.cfg.Map.Watch(inner, func(m *shardrouter.Map) {
 		s, known := m.Shards[k.cfg.Shard]
 		own := m.PartitionsOf(k.cfg.Shard)
-		if known && s.Primary != "" && len(own) > 0 {
+		if known && s.Primary != "" && (len(own) > 0 || k.cfg.Moves != nil) { // a shard without partitions may get some
 			shard, partitions = s, own
 			found()
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,17 +17,6 @@ var errUnproven = errors.New("not known to be the owner")
 
 // proofsAtOnce bounds the logs that are asked at one time.
 const proofsAtOnce = 8
-
-// proof is how far each log has been looked through for a later epoch.
-type proof map[int]*atomic.Int64
-
-func (r *reign) beginProof() {
-	r.proof = proof{}
-	for p, f := range r.own {
-		r.proof[p] = new(atomic.Int64)
-		r.proof[p].Store(f.end.Offset)
-	}
-}
 
 // keepLease makes the shard's lease longer, for as long as the log proves that we are the owner. It is on nobody's way: a log
 // or a shard that does not answer only lets the lease end, and what others do about it is their business.
@@ -66,11 +54,7 @@ func (r *reign) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	owned := make([]luascripts.Owned, 0, len(r.partitions))
-	for _, p := range r.partitions {
-		owned = append(owned, luascripts.Owned{Partition: p, Epoch: r.epoch})
-	}
-	held, err := r.shard.Lease(ctx, until, owned...)
+	held, err := r.shard.Lease(ctx, until, r.held.served()...)
 	if err == nil && !held {
 		err = fmt.Errorf("%w: a partition is in another epoch", errShardLost)
 	}
@@ -99,18 +83,24 @@ func (r *reign) provenUntil(ctx context.Context) (untilMS int64, err error) {
 // it, may believe to lead the log, and name an end long after the others have written behind it; then ZooKeeper is away for
 // us, too. Without it we append something: what a quorum has taken behind everything before.
 func (r *reign) prove(ctx context.Context) error {
-	certain := r.certain()
-	least := make([]int64, len(r.partitions)) // offsets that the ends must be behind
+	certain, owned := r.certain(), r.held.served()
+	least := make([]int64, len(owned)) // offsets that the ends must be behind
 	if !certain {
 		var err error
-		if least, err = r.appendProof(ctx); err != nil {
+		if least, err = r.appendProof(ctx, owned); err != nil {
 			return fmt.Errorf("%w: %w", errUnproven, err)
 		}
 	}
 	g, inner := errgroup.WithContext(ctx)
 	g.SetLimit(proofsAtOnce)
-	for i, p := range r.partitions {
-		g.Go(func() error { return r.proveLog(inner, p, least[i]) })
+	for i, o := range owned {
+		g.Go(func() error {
+			err := r.proveLog(inner, o, least[i])
+			if err != nil && !r.held.serves(o) { // it has left meanwhile, and is another's
+				return nil
+			}
+			return err
+		})
 	}
 	err := g.Wait()
 	if err == nil && certain && !r.certain() {
@@ -120,11 +110,12 @@ func (r *reign) prove(ctx context.Context) error {
 }
 
 // proveLog looks through what the log has behind all that is known to be ours, to the offset least at least.
-func (r *reign) proveLog(ctx context.Context, p int, least int64) error {
-	from := r.proof[p].Load()
-	if at := r.at[p]; at != nil {
-		from = max(from, at.Load())
+func (r *reign) proveLog(ctx context.Context, o luascripts.Owned, least int64) error {
+	hold, held := r.held.get(o.Partition)
+	if !held {
+		return nil
 	}
+	p, from := o.Partition, max(hold.looked.Load(), hold.at.Load())
 	end, err := r.cfg.Journal.End(ctx, p)
 	switch {
 	case err != nil:
@@ -132,12 +123,12 @@ func (r *reign) proveLog(ctx context.Context, p int, least int64) error {
 	case end < max(from, least):
 		return fmt.Errorf("%w: the log of partition %d ends at offset %d, we know more than %d", errUnproven, p, end, max(from, least))
 	case end == from:
-		r.proof[p].Store(from)
+		hold.looked.Store(from)
 		return nil
 	}
 	next, err := r.cfg.Journal.Read(ctx, p, from, func(_ int64, record []byte) error {
 		f, err := journal.ParseFrame(record)
-		if err == nil && f.Kind == journal.FrameEpochStarted && f.Epoch > r.epoch {
+		if err == nil && f.Kind == journal.FrameEpochStarted && f.Epoch > o.Epoch {
 			return fmt.Errorf("%w: epoch %d has started", errDeposed, f.Epoch)
 		}
 		return err
@@ -148,16 +139,19 @@ func (r *reign) proveLog(ctx context.Context, p int, least int64) error {
 	case err != nil:
 		return fmt.Errorf("%w: %w", errUnproven, err)
 	}
-	r.proof[p].Store(next)
+	hold.looked.Store(next)
 	return nil
 }
 
 // appendProof starts our epoch once more in every log: readers drop the copy, and the relay reads it over.
-func (r *reign) appendProof(ctx context.Context) (behind []int64, err error) {
-	records := make([]journal.Record, 0, len(r.partitions))
-	for _, p := range r.partitions {
-		f := journal.NewEpochFrame(p, r.epoch, time.Now().UnixMilli(), r.cfg.Name)
-		records = append(records, journal.Record{Partition: p, Bytes: f.Seal(nil)})
+func (r *reign) appendProof(ctx context.Context, owned []luascripts.Owned) (behind []int64, err error) {
+	records := make([]journal.Record, 0, len(owned))
+	for _, o := range owned {
+		f := journal.NewEpochFrame(o.Partition, o.Epoch, time.Now().UnixMilli(), r.cfg.Name)
+		records = append(records, journal.Record{Partition: o.Partition, Bytes: f.Seal(nil)})
+	}
+	if len(records) == 0 {
+		return nil, nil
 	}
 	behind, err = r.cfg.Journal.Append(ctx, records)
 	for i := range behind {

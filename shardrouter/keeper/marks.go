@@ -12,12 +12,12 @@ import (
 // only leaves them here: whoever is told may have much to do, and the next frame is not to wait for it. What rose twice
 // meanwhile is told once.
 type marks struct {
-	epoch         uint32
 	local, remote *audience
 
-	mu   sync.Mutex
-	seq  map[int]uint64
-	away map[int]bool // the journal does not take the partition's events
+	mu    sync.Mutex
+	epoch map[int]uint32 // in which each partition is ours
+	seq   map[int]uint64
+	away  map[int]bool // the journal does not take the partition's events
 }
 
 // audience is one of those who are told.
@@ -26,9 +26,27 @@ type audience struct {
 	changed map[int]bool // guarded by marks.mu; not told yet
 }
 
-func newMarks(epoch uint32) *marks {
+func newMarks() *marks {
 	someone := func() *audience { return &audience{wake: make(chan struct{}, 1), changed: map[int]bool{}} }
-	return &marks{epoch: epoch, local: someone(), remote: someone(), seq: map[int]uint64{}, away: map[int]bool{}}
+	return &marks{local: someone(), remote: someone(), epoch: map[int]uint32{}, seq: map[int]uint64{}, away: map[int]bool{}}
+}
+
+// begin takes a partition in, in its epoch, durable up to seq.
+func (m *marks) begin(partition int, epoch uint32, seq uint64) {
+	m.change(partition, func() { m.epoch[partition], m.seq[partition], m.away[partition] = epoch, seq, false })
+}
+
+// drop tells nothing more of a partition, unless it is in another epoch by now.
+func (m *marks) drop(partition int, epoch uint32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.epoch[partition] == epoch {
+		delete(m.epoch, partition)
+		delete(m.seq, partition)
+		delete(m.away, partition)
+		delete(m.local.changed, partition)
+		delete(m.remote.changed, partition)
+	}
 }
 
 // advance says that a partition is durable up to seq.
@@ -61,7 +79,7 @@ func (m *marks) all() []luascripts.Mark {
 	defer m.mu.Unlock()
 	out := make([]luascripts.Mark, 0, len(m.seq))
 	for _, p := range ordered(m.seq) {
-		out = append(out, luascripts.Mark{Partition: p, Epoch: m.epoch, Seq: m.seq[p], Away: m.away[p]})
+		out = append(out, luascripts.Mark{Partition: p, Epoch: m.epoch[p], Seq: m.seq[p], Away: m.away[p]})
 	}
 	return out
 }
@@ -71,7 +89,7 @@ func (m *marks) news(to *audience, out []luascripts.Mark) []luascripts.Mark {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range ordered(to.changed) {
-		out = append(out, luascripts.Mark{Partition: p, Epoch: m.epoch, Seq: m.seq[p], Away: m.away[p]})
+		out = append(out, luascripts.Mark{Partition: p, Epoch: m.epoch[p], Seq: m.seq[p], Away: m.away[p]})
 	}
 	clear(to.changed)
 	return out

@@ -52,6 +52,12 @@ type Stats struct {
 	Takeover     time.Duration // of the present reign: from the beginning of its claim to serving
 	Window       WindowStats   // as it was seen last
 
+	MovesIn    uint64        // partitions that came from another shard
+	MovesOut   uint64        // that went to another one
+	MovesTaken uint64        // back: partitions that were frozen, and stayed
+	MoveTook   time.Duration // of the last that came, from its first reading to the map
+	FrozenMax  time.Duration // longest time that a partition did not serve here and was not another's yet
+
 	// Of the present reign; empty between two.
 	Marks        []luascripts.Mark // what is durable
 	Relay        relay.Stats

@@ -23,7 +23,8 @@ type reign struct {
 	addr       string // of the shard
 	shown      string // as the map shows it, which is another place until a failover is published
 	shownEpoch uint32 // in which it was served there
-	partitions []int
+	partitions []int  // at its beginning
+	held       *holdings
 	began      time.Time
 
 	shard    Shard
@@ -38,8 +39,9 @@ type reign struct {
 	relayer  *relay.Relay
 	fail     context.CancelCauseFunc // ends the reign
 	certain  func() bool             // nobody else can have been elected
-	proof    proof
-	at       map[int]*atomic.Int64 // offset behind our last durable record, by partition
+	serving  atomic.Bool
+	moves    *intentions        // nil: partitions do not move
+	later    func(func() error) // while it serves: what is left to do about a partition that has left
 }
 
 // rule reigns once, from the new epoch to whatever ends it.
@@ -48,7 +50,7 @@ func (k *Keeper) rule(ctx context.Context, o *office) (err error) {
 	if err != nil {
 		return err
 	}
-	r := &reign{Keeper: k, certain: o.certain, addr: home.Primary, shown: home.Primary, shownEpoch: home.Epoch, partitions: partitions, began: time.Now(), own: map[int]*folded{}, ends: map[int]journal.Cursor{}, at: map[int]*atomic.Int64{}}
+	r := &reign{Keeper: k, certain: o.certain, addr: home.Primary, shown: home.Primary, shownEpoch: home.Epoch, partitions: partitions, began: time.Now(), own: map[int]*folded{}, ends: map[int]journal.Cursor{}, held: newHoldings(0, partitions)}
 	if r.shard, err = k.cfg.Open(r.addr); err != nil {
 		return fmt.Errorf("open shard %s at %s: %w", k.cfg.Shard, r.addr, err)
 	}
@@ -58,6 +60,9 @@ func (k *Keeper) rule(ctx context.Context, o *office) (err error) {
 		}
 		_ = r.shard.Close()
 	}()
+	if err := r.takeMovesBack(ctx); err != nil {
+		return err
+	}
 	if err := r.claim(ctx); err != nil {
 		return err
 	}
@@ -81,6 +86,7 @@ func (k *Keeper) rule(ctx context.Context, o *office) (err error) {
 	}()
 	k.cfg.Log.Info("serving", "epoch", r.epoch, "partitions", r.partitions, "takeover", k.stats.Takeover)
 	r.tell(Progress{State: Serving, Epoch: r.epoch})
+	r.serving.Store(true)
 	return r.serve(ctx)
 }
 
@@ -123,6 +129,9 @@ func (r *reign) trySettle(ctx context.Context) error {
 		return err
 	}
 	r.tell(Progress{State: Comparing, Epoch: r.epoch})
+	if err := r.unfreeze(ctx); err != nil {
+		return err
+	}
 	v, err := compare(ctx, r.shard, r.cfg.Journal, r.epoch, r.own)
 	if err != nil {
 		return err
@@ -187,12 +196,18 @@ func (r *reign) fit(ctx context.Context) error {
 // admit lets trains run in our epoch, for the first lease, when no other Redis runs any.
 func (r *reign) admit(ctx context.Context) error {
 	pause(ctx, time.Until(r.harmless))
-	r.beginProof()
+	for p, f := range r.own {
+		r.held.add(p, r.epoch, f.end.Offset, settled)
+	}
 	until, err := r.provenUntil(ctx)
 	if err != nil {
 		return err
 	}
-	return r.shard.Admit(ctx, r.epoch, until)
+	err = r.shard.Admit(ctx, r.epoch, until)
+	if errors.Is(err, luascripts.ErrOvertaken) {
+		return fmt.Errorf("%w: %w", errDeposed, err)
+	}
+	return err
 }
 
 // rebuild empties the shard, unless it is in a higher epoch than upTo, and loads what the log says.
@@ -211,6 +226,9 @@ func (r *reign) rebuild(ctx context.Context, why string, upTo uint32) error {
 		b := *r.own[p].book
 		b.Epoch = r.epoch
 		books = append(books, &b)
+	}
+	if len(books) == 0 {
+		return nil
 	}
 	err = r.shard.Load(ctx, books...)
 	if errors.Is(err, luascripts.ErrOvertaken) {
@@ -260,14 +278,13 @@ func (r *reign) fence(ctx context.Context, seen map[int]luascripts.Part) error {
 // takeOver begins the channels and expiries where the log ends, and drops the Books.
 func (r *reign) takeOver() (err error) {
 	r.courier = newCourier(&r.cfg)
-	r.marks = newMarks(r.epoch)
+	r.marks = newMarks()
 	for _, p := range ordered(r.own) {
 		f := r.own[p]
 		r.courier.begin(f.book, &f.recent, f.points)
 		r.ends[p] = f.end
-		r.at[p] = new(atomic.Int64)
-		r.at[p].Store(f.end.Offset)
-		r.marks.advance(p, f.book.Seq)
+		r.held.add(p, r.epoch, f.end.Offset, settled)
+		r.marks.begin(p, r.epoch, f.book.Seq)
 	}
 	r.own = nil
 	r.relayer, err = r.relayOf()
@@ -320,29 +337,18 @@ func (r *reign) movedAway(m *shardrouter.Map) error {
 		return nil
 	}
 	s, known := m.Shards[r.cfg.Shard]
-	switch own := m.PartitionsOf(r.cfg.Shard); {
+	switch {
 	case !known:
 		return fmt.Errorf("%w: it has no shard %s", errOtherMap, r.cfg.Shard)
 	case s.Epoch > r.epoch:
 		return fmt.Errorf("%w: the map shows shard %s in epoch %d, ours is %d", errDeposed, r.cfg.Shard, s.Epoch, r.epoch)
 	case s.Primary != r.shown:
 		return fmt.Errorf("%w: shard %s is at %s, not %s", errOtherMap, r.cfg.Shard, s.Primary, r.shown)
-	case !equalInts(own, r.partitions):
-		return fmt.Errorf("%w: shard %s has partitions %v, not %v", errOtherMap, r.cfg.Shard, own, r.partitions)
+	}
+	if own := m.PartitionsOf(r.cfg.Shard); !r.held.agree(own) {
+		return fmt.Errorf("%w: shard %s has partitions %v, not %v", errOtherMap, r.cfg.Shard, own, r.held.partitions())
 	}
 	return nil
-}
-
-func equalInts(a, b []int) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 func (r *reign) count(change func(*Stats)) {
@@ -369,6 +375,9 @@ func (r *reign) serve(ctx context.Context) error {
 	g.Go(func() error { return r.keepReplicas(inner) })
 	g.Go(func() error { return r.keepWindow(inner) })
 	g.Go(func() error { return r.followMap(inner) })
+	if r.moves != nil {
+		g.Go(func() error { return r.followMoves(inner) })
+	}
 	err := g.Wait()
 	if cause := context.Cause(ctx); cause != nil { // what the others ended with is its echo
 		return cause

@@ -122,7 +122,9 @@ func (r *reign) relay(ctx context.Context) error {
 
 // durable takes the relay's frames.
 func (r *reign) durable(offset int64, f *journal.Frame) error {
-	r.at[f.Partition].Store(offset + 1)
+	if own, held := r.held.get(f.Partition); held {
+		own.at.Store(offset + 1)
+	}
 	if planted.Is(planted.DeliverUndurable) {
 		return nil
 	}

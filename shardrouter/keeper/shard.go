@@ -50,3 +50,15 @@ type Shard interface {
 	PublishMarks(ctx context.Context, marks []luascripts.Mark) error
 	Close() error
 }
+
+// Mover is a Shard whose partitions can come and go while others serve; *luascripts.Shard is one, and its comments are the contract.
+// In a Shard that is none, partitions stay where they are.
+type Mover interface {
+	Freeze(ctx context.Context, keeper uint32, partition int, epoch uint32) (luascripts.Part, error)
+	Thaw(ctx context.Context, keeper uint32, partition int, epoch uint32) error
+	Asides(ctx context.Context) (map[int]luascripts.Aside, error)
+	Unfreeze(ctx context.Context, keeper uint32, a luascripts.Aside) error
+	DumpPart(ctx context.Context, partition, partitions int) (*journal.Book, error)
+	Join(ctx context.Context, keeper uint32, partition, partitions int) (*luascripts.Loading, error)
+	Remove(ctx context.Context, a luascripts.Aside, partitions int) error
+}

@@ -26,7 +26,7 @@ func (r *reign) watchShard(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		durable := r.marks.all() // before the look: what is durable has happened in the shard
+		durable, expected := r.marks.all(), r.held.served() // before the look: what is durable has happened in the shard
 		look, err := r.look(ctx)
 		if err != nil {
 			if away := time.Since(answered); away >= r.cfg.Unreachable {
@@ -36,7 +36,7 @@ func (r *reign) watchShard(ctx context.Context) error {
 			continue
 		}
 		answered = time.Now()
-		if err := r.stillOurs(look, durable); err != nil {
+		if err := r.stillOurs(look, expected, durable); err != nil {
 			return r.lost(ctx, err)
 		}
 		if n%settingsEvery == 0 {
@@ -82,17 +82,19 @@ func (r *reign) stillFit(ctx context.Context, warned *string) error {
 	return nil
 }
 
-func (r *reign) stillOurs(look luascripts.Look, durable []luascripts.Mark) error {
+// stillOurs looks at the partitions that were expected before the look, and have not left meanwhile.
+func (r *reign) stillOurs(look luascripts.Look, expected []luascripts.Owned, durable []luascripts.Mark) error {
 	parts := look.Parts
-	for _, p := range r.partitions {
-		part, ok := parts[p]
+	for _, o := range expected {
+		part, ok := parts[o.Partition]
 		switch {
+		case ok && part.Epoch == o.Epoch, !r.held.serves(o):
 		case !ok:
-			return fmt.Errorf("%w: partition %d is not there", errShardLost, p)
-		case part.Epoch > r.epoch:
-			return fmt.Errorf("%w: the shard serves partition %d in epoch %d, ours is %d", errDeposed, p, part.Epoch, r.epoch)
-		case part.Epoch < r.epoch:
-			return fmt.Errorf("%w: partition %d is in epoch %d again, ours is %d", errShardLost, p, part.Epoch, r.epoch)
+			return fmt.Errorf("%w: partition %d is not there", errShardLost, o.Partition)
+		case part.Epoch > o.Epoch:
+			return fmt.Errorf("%w: the shard serves partition %d in epoch %d, ours is %d", errDeposed, o.Partition, part.Epoch, o.Epoch)
+		default:
+			return fmt.Errorf("%w: partition %d is in epoch %d again, ours is %d", errShardLost, o.Partition, part.Epoch, o.Epoch)
 		}
 	}
 	switch {
@@ -102,7 +104,7 @@ func (r *reign) stillOurs(look luascripts.Look, durable []luascripts.Mark) error
 		return fmt.Errorf("%w: it has been started again, or its scripts were flushed", errShardLost)
 	}
 	for _, m := range durable {
-		if seq := parts[m.Partition].Seq; seq < m.Seq {
+		if seq := parts[m.Partition].Seq; seq < m.Seq && r.held.serves(luascripts.Owned{Partition: m.Partition, Epoch: m.Epoch}) {
 			return fmt.Errorf("%w: partition %d is at seq %d, %d is durable", errShardLost, m.Partition, seq, m.Seq)
 		}
 	}
@@ -137,10 +139,14 @@ func (r *reign) condemn(ctx context.Context) {
 
 // successor is the highest epoch above ours that has started in the log, 0 if none.
 func (r *reign) successor(ctx context.Context) (epoch uint32, err error) {
-	for _, p := range ordered(r.at) {
-		_, err := r.cfg.Journal.Read(ctx, p, r.at[p].Load(), func(_ int64, record []byte) error {
+	for _, o := range r.held.served() {
+		own, held := r.held.get(o.Partition)
+		if !held {
+			continue
+		}
+		_, err := r.cfg.Journal.Read(ctx, o.Partition, own.at.Load(), func(_ int64, record []byte) error {
 			f, err := journal.ParseFrame(record)
-			if err == nil && f.Kind == journal.FrameEpochStarted && f.Epoch > r.epoch {
+			if err == nil && f.Kind == journal.FrameEpochStarted && f.Epoch > o.Epoch {
 				epoch = max(epoch, f.Epoch)
 			}
 			return err
@@ -161,6 +167,9 @@ func (r *reign) followMap(ctx context.Context) error {
 		if err := r.movedAway(m); err != nil {
 			stop(err)
 			return
+		}
+		for _, p := range r.held.shown(m.PartitionsOf(r.cfg.Shard)) {
+			r.moves.left(p, m.Partitions[p].Epoch)
 		}
 		for q, owner := range m.Partitions {
 			if before, known := epochs[q]; known && owner.Epoch > before {

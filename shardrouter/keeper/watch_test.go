@@ -24,7 +24,7 @@ func reignOf(t *testing.T) (*reign, *shardrouter.Static) {
 		t.Fatal(err)
 	}
 	cfg := Config{Shard: "s1", Partitions: 4, Map: static}.withDefaults()
-	r := &reign{Keeper: &Keeper{cfg: cfg}, epoch: 7, addr: "127.0.0.1:1", shown: "127.0.0.1:1", partitions: []int{0, 1}, courier: newCourier(&cfg)}
+	r := &reign{Keeper: &Keeper{cfg: cfg}, epoch: 7, addr: "127.0.0.1:1", shown: "127.0.0.1:1", partitions: []int{0, 1}, held: newHoldings(7, []int{0, 1}), courier: newCourier(&cfg)}
 	return r, static
 }
 
@@ -52,7 +52,7 @@ func TestStillOurs(t *testing.T) {
 		"started again":           {luascripts.Look{Parts: good, Primary: true}, errShardLost},
 		"a replica":               {luascripts.Look{Parts: good, Admitted: true}, errShardLost},
 	} {
-		if err := r.stillOurs(c.look, durable); !errors.Is(err, c.want) {
+		if err := r.stillOurs(c.look, r.held.served(), durable); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", what, err, c.want)
 		}
 	}
