@@ -26,16 +26,19 @@ func (n *node) adminHandler() http.Handler {
 		answer(w, http.StatusOK, map[string]any{"admin": "http://" + n.admin.Addr().String(), "partitions": n.cfg.partitions, "assets": n.cfg.assets})
 	})
 	for pattern, h := range map[string]http.HandlerFunc{
-		"GET /admin/v1/partitions":               n.adminPartitions,
-		"GET /admin/v1/shards":                   n.adminShards,
-		"GET /admin/v1/lag":                      n.adminLag,
-		"POST /admin/v1/reconciliations":         n.adminReconcile,
-		"GET /admin/v1/snapshots":                n.adminSnapshots,
-		"POST /admin/v1/snapshots":               n.adminTakeSnapshot,
-		"POST /admin/v1/snapshots/verifications": n.adminVerifySnapshots,
-		"POST /admin/v1/drills/shard-loss":       n.adminShardLoss,
-		"GET /debug/pprof/":                      pprof.Index,
-		"GET /debug/pprof/profile":               pprof.Profile,
+		"GET /admin/v1/partitions":                     n.adminPartitions,
+		"GET /admin/v1/partitions/{partition}":         n.adminPartition,
+		"POST /admin/v1/partitions/{partition}/move":   n.adminMove,
+		"DELETE /admin/v1/partitions/{partition}/move": n.adminAbort,
+		"GET /admin/v1/shards":                         n.adminShards,
+		"GET /admin/v1/lag":                            n.adminLag,
+		"POST /admin/v1/reconciliations":               n.adminReconcile,
+		"GET /admin/v1/snapshots":                      n.adminSnapshots,
+		"POST /admin/v1/snapshots":                     n.adminTakeSnapshot,
+		"POST /admin/v1/snapshots/verifications":       n.adminVerifySnapshots,
+		"POST /admin/v1/drills/shard-loss":             n.adminShardLoss,
+		"GET /debug/pprof/":                            pprof.Index,
+		"GET /debug/pprof/profile":                     pprof.Profile,
 	} {
 		mux.HandleFunc(pattern, n.adminOnly(h))
 	}
@@ -79,38 +82,6 @@ func (n *node) adminReady(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	answer(w, http.StatusOK, map[string]string{"status": "ready"})
-}
-
-func (n *node) adminPartitions(w http.ResponseWriter, _ *http.Request) {
-	type partition struct {
-		Partition int    `json:"partition"`
-		Shard     string `json:"shard"`
-		Epoch     uint32 `json:"epoch"`
-		State     string `json:"state"`
-	}
-	m := n.source.Current()
-	if m == nil {
-		problem(w, "shard_unavailable", "this process has not seen a map yet")
-		return
-	}
-	list := make([]partition, len(m.Partitions))
-	for p, owner := range m.Partitions {
-		list[p] = partition{p, owner.Shard, owner.Epoch, m.Shards[owner.Shard].State}
-	}
-	answer(w, http.StatusOK, map[string]any{"object": "list", "map_version": m.Version, "data": list})
-}
-
-func (n *node) adminShards(w http.ResponseWriter, _ *http.Request) {
-	m := n.source.Current()
-	if m == nil {
-		problem(w, "shard_unavailable", "this process has not seen a map yet")
-		return
-	}
-	list := make([]any, 0, len(m.Shards))
-	for _, s := range m.Shards {
-		list = append(list, s)
-	}
-	answer(w, http.StatusOK, map[string]any{"object": "list", "data": list})
 }
 
 func (n *node) adminLag(w http.ResponseWriter, r *http.Request) {

@@ -122,7 +122,7 @@ func (a *app) dev(ctx context.Context, o devOptions) (err error) {
 	n := &node{
 		cfg:    nodeConfig{partitions: dir.Partitions, assets: dir.Assets, id: "dev", keeps: dir.Shards, wallet: dir.Wallet, projection: dir.projectionDir(), snapshots: devSnapshots(dir.path), keyWindow: o.keyWindow, dev: true, token: a.token, whole: true},
 		log:    log,
-		source: router, store: router, election: router,
+		source: router, store: router, moves: router, election: router,
 		logger: logger, public: public, admin: admin,
 	}
 	group, inner := errgroup.WithContext(ctx)

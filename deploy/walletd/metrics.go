@@ -31,6 +31,9 @@ var (
 	descFailovers   = desc("shard_failovers_total", "Times that another Redis became the shard's primary.", shardLabel...)
 	descLinked      = desc("replica_linked", "1: the replica has its primary's data and gets what is new. 0 is an alarm.", "shard", "addr")
 	descLease       = desc("lease_renewed_seconds", "When the shard's lease was made longer last, seconds since 1970.", shardLabel...)
+	descMoves       = desc("partition_moves_total", "Partitions that came from another shard (in), went to one (out), or were frozen and stayed (back).", "shard", "direction")
+	descMoveTook    = desc("partition_move_duration_seconds", "Of the last partition that came, from its first reading to the map.", shardLabel...)
+	descFrozen      = desc("partition_frozen_seconds_max", "Longest time that a moving partition was served by neither shard.", shardLabel...)
 	descReserved    = desc("reservations_open", "Open reservations.", shardLabel...)
 	descKeys        = desc("key_records", "Key records that the shard remembers.", shardLabel...)
 	descSlices      = desc("key_slices", "Time slices in which it does.", shardLabel...)
@@ -49,7 +52,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (figures) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descActs, descTrains, descScript, descFaults, descQueued, descHeld, descState, descEpoch, descTakeover,
-		descReigns, descRebuilt, descFailovers, descLinked, descLease, descReserved, descKeys, descSlices, descKeysDropped, descFilter, descEvicted,
+		descReigns, descRebuilt, descFailovers, descLinked, descLease, descMoves, descMoveTook, descFrozen, descReserved, descKeys, descSlices, descKeysDropped, descFilter, descEvicted,
 		descInFlight, descBroken} {
 		out <- d
 	}
@@ -103,6 +106,11 @@ func (f figures) keeper(s keeper.Stats, send func(*prometheus.Desc, prometheus.V
 	for _, r := range s.Replicas {
 		send(descLinked, prometheus.GaugeValue, one(r.Linked), s.Shard, r.Addr)
 	}
+	send(descMoves, prometheus.CounterValue, float64(s.MovesIn), s.Shard, "in")
+	send(descMoves, prometheus.CounterValue, float64(s.MovesOut), s.Shard, "out")
+	send(descMoves, prometheus.CounterValue, float64(s.MovesTaken), s.Shard, "back")
+	send(descMoveTook, prometheus.GaugeValue, s.MoveTook.Seconds(), s.Shard)
+	send(descFrozen, prometheus.GaugeValue, s.FrozenMax.Seconds(), s.Shard)
 	send(descReserved, prometheus.GaugeValue, float64(s.Reservations), s.Shard)
 	send(descKeys, prometheus.GaugeValue, float64(s.Window.Keys), s.Shard)
 	send(descSlices, prometheus.GaugeValue, float64(s.Window.Slices), s.Shard)

@@ -56,6 +56,7 @@ type node struct {
 	log           journal.Log
 	source        shardrouter.Source
 	store         shardrouter.Store
+	moves         shardrouter.Moves
 	election      shardrouter.Election
 	logger        *slog.Logger
 	public, admin net.Listener

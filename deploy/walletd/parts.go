@@ -55,7 +55,7 @@ func (n *node) createKeepers() error {
 		snapshots = beginnings{n.shelf}
 	}
 	for _, shard := range n.cfg.keeps {
-		k, err := keeper.New(keeper.Config{Shard: shard, Name: n.cfg.id, Partitions: n.cfg.partitions, Map: n.source, Store: n.store, Election: n.election,
+		k, err := keeper.New(keeper.Config{Shard: shard, Name: n.cfg.id, Partitions: n.cfg.partitions, Map: n.source, Store: n.store, Moves: n.moves, Election: n.election,
 			Journal: n.log, Shards: n.lanes, Marks: n.lanes.Mark, Log: n.logger, KeyWindow: n.cfg.keyWindow, Open: n.openShard,
 			Candidates: n.cfg.candidates[shard], Spares: n.cfg.spares,
 			Snapshots: snapshots, Progress: func(p keeper.Progress) { n.watching.told(shard, p) }})
