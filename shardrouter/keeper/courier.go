@@ -64,6 +64,7 @@ func (k *courier) drop(partition int) {
 		}
 	}
 	k.channels.drop(partition)
+	k.evictions.end(partition)
 }
 
 // durable takes a frame of events that is in the log and counts, with the offset of its record.

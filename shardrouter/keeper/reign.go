@@ -227,9 +227,6 @@ func (r *reign) rebuild(ctx context.Context, why string, upTo uint32) error {
 		b.Epoch = r.epoch
 		books = append(books, &b)
 	}
-	if len(books) == 0 {
-		return nil
-	}
 	err = r.shard.Load(ctx, books...)
 	if errors.Is(err, luascripts.ErrOvertaken) {
 		return fmt.Errorf("%w: %w", errDeposed, err)

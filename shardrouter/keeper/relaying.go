@@ -76,8 +76,8 @@ func (r *reign) continues(h luascripts.Happened) error {
 			return nil
 		}
 	}
-	if h.Epoch != r.epoch {
-		return fmt.Errorf("partition %d has events %d…%d of epoch %d, ours is %d", h.Partition, h.FirstSeq, h.LastSeq(), h.Epoch, r.epoch)
+	if own, held := r.held.get(h.Partition); !held || h.Epoch != own.epoch {
+		return fmt.Errorf("partition %d has events %d…%d of epoch %d, ours is %d", h.Partition, h.FirstSeq, h.LastSeq(), h.Epoch, own.epoch)
 	}
 	return nil
 }
