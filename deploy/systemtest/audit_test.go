@@ -19,7 +19,8 @@ type audit struct {
 	events     int
 
 	names        map[journal.Handle]string
-	acts         map[journal.ID][]decided // keyed acts and tombstones, by id: one each, or something is wrong
+	acts         map[journal.ID][]decided           // keyed acts and tombstones, by id: one each, or something is wrong
+	reservations map[journal.ID]journal.Reservation // the evicted ones, too
 	lines        map[journal.Handle][]line
 	sent, landed map[channel][]sentLeg   // per channel, in order
 	moved        map[journal.Asset]int64 // by the event under way: accounts and legs, 0 when it is over
@@ -56,7 +57,7 @@ type sentLeg struct {
 
 // replay reads the whole log, as far as it goes when it is called.
 func replay(ctx context.Context, log journal.Log) (*audit, error) {
-	a := &audit{partitions: log.Partitions(), dropped: map[journal.Verdict]int{}, names: map[journal.Handle]string{}, acts: map[journal.ID][]decided{},
+	a := &audit{partitions: log.Partitions(), dropped: map[journal.Verdict]int{}, names: map[journal.Handle]string{}, acts: map[journal.ID][]decided{}, reservations: map[journal.ID]journal.Reservation{},
 		lines: map[journal.Handle][]line{}, sent: map[channel][]sentLeg{}, landed: map[channel][]sentLeg{}, moved: map[journal.Asset]int64{}}
 	a.owners = make([]string, a.partitions)
 	for p := range a.partitions {
@@ -128,6 +129,11 @@ func (a *audit) event(e *journal.Event) error {
 	}
 	if err := book.Apply(e, a); err != nil {
 		return err
+	}
+	for _, id := range []journal.ID{row.ID, row.Reservation} {
+		if r, ok := book.State.Reservation(id); ok {
+			a.reservations[id] = r
+		}
 	}
 	for asset, sum := range a.moved { // none at this cut, so none at any (P1)
 		if sum != 0 {
@@ -233,7 +239,8 @@ func (a *audit) account(id string) (journal.Account, bool) {
 }
 
 func (a *audit) reservation(id journal.ID) (journal.Reservation, bool) {
-	return a.books[id.Partition(a.partitions)].State.Reservation(id)
+	r, ok := a.reservations[id]
+	return r, ok
 }
 
 // openReservations are the ids of those that are tried.

@@ -52,6 +52,7 @@ type clusterOptions struct {
 	proxies    bool // fault proxies between all processes and the shards
 	replicas   int  // of each shard
 	spares     int
+	keyWindow  string // where it is set
 
 	servers func(c *cluster) // where it is set, finds or starts servers, and says where they are reached
 }
@@ -85,6 +86,9 @@ func startCluster(t testing.TB, o clusterOptions) *cluster {
 		c.spares = append(c.spares, local.Redis(t))
 	}
 	yaml += fmt.Sprintf("spares: [%s]\n", strings.Join(c.addrs(c.spares), ", "))
+	if o.keyWindow != "" {
+		yaml += "key_window: " + o.keyWindow + "\n"
+	}
 	dir := t.TempDir()
 	reads := freeAddr(t)
 	c.config = filepath.Join(dir, "walletd.yaml")

@@ -30,10 +30,13 @@ func (e *elder) decide() (rows.Outcome, fate) {
 		}
 	}
 	id, about := &e.known[0], &e.known[len(e.known)-1]
+	elsewhere := e.payee(about)
 	switch {
 	case id.Seen && e.row.Op != journal.OpLook && e.row.Op != journal.OpCancel: // the first answer
 	case e.otherwise != journal.None:
 		return e.refuse(e.otherwise), answered
+	case elsewhere:
+		return e.refuse(journal.ConditionFailed), answered
 	case about.Reserved && about.Reservation.Status == journal.Tried:
 		if e.row.Op == journal.OpConfirm && e.out.Op == journal.OpConfirm {
 			return e.again() // the shard has it, too
@@ -47,6 +50,18 @@ func (e *elder) decide() (rows.Outcome, fate) {
 		return e.again()
 	}
 	return e.first()
+}
+
+// payee gives a confirm that names none its reservation's payee, as a look at it would have done, and reports whether it is to
+// go to nobody, or to another.
+func (e *elder) payee(about *Known) (elsewhere bool) {
+	if e.row.Op != journal.OpConfirm || !about.Reserved {
+		return false
+	}
+	if e.row.To.IsZero() {
+		e.row.To = about.Reservation.To
+	}
+	return e.row.To.IsZero() || (!about.Reservation.To.IsZero() && e.row.To != about.Reservation.To)
 }
 
 // again sends the row on, marked as cleared up to a cut-off, which is one as the shard has evicted something.
