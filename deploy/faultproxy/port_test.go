@@ -2,7 +2,9 @@ package faultproxy
 
 import (
 	"net"
+	"os/exec"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -20,6 +22,34 @@ func TestHeldPortIsOurs(t *testing.T) {
 			t.Error("another socket has taken the port while we listen")
 		}
 	}
+}
+
+// A process that is being started has our sockets until it is another program: the port is free again all the same.
+func TestRefuseWhileProcessesStart(t *testing.T) {
+	p := ForTest(t, "127.0.0.1:1")
+	stop := make(chan struct{})
+	var starts sync.WaitGroup
+	for range 4 {
+		starts.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					if err := exec.Command("true").Run(); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	for range 2000 {
+		p.Refuse(true)
+		p.Refuse(false)
+	}
+	close(stop)
+	starts.Wait()
 }
 
 // bindShared binds a socket of another's to the address, as net.Listen would before it listens.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -13,6 +14,10 @@ import (
 // connsMax bounds the connections at one time; what comes above it is closed at once and
 // counted as cut.
 const connsMax = 4096
+
+// listenLimit bounds how long a listener that was closed may linger: a process that is being started has a copy of it
+// until the system has made it the other program.
+const listenLimit = 5 * time.Second
 
 // Proxy passes TCP connections on to one target and breaks them when told. Its methods may
 // be called from several goroutines.
@@ -197,6 +202,10 @@ func (p *Proxy) listen() error {
 		return err
 	}
 	l, err := net.Listen("tcp4", p.port.addr)
+	for deadline := time.Now().Add(listenLimit); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+		l, err = net.Listen("tcp4", p.port.addr)
+	}
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -209,7 +218,7 @@ func (p *Proxy) unlisten() {
 	p.mu.Lock()
 	defer p.mu.Unlock() // whoever listens again must not meet the end of this
 	if p.listener != nil {
-		_ = p.port.share(false) // before the listener goes; it does not fail on a socket of ours
+		_ = p.port.share(false)  // before the listener goes; it does not fail on a socket of ours
 		_ = p.listener.Close()
 		p.listener = nil
 	}
