@@ -68,7 +68,9 @@ func runDev(t *testing.T, data string, fs filelog.FS) *running {
 	var out syncBuffer
 	a := &app{out: &out, err: &out, journalFS: fs}
 	go func() {
-		r.ended <- a.dev(ctx, devOptions{data: data, http: "127.0.0.1:0", admin: "127.0.0.1:0", partitions: 2, shards: 1, readyFile: ready})
+		root := a.root()
+		root.SetArgs([]string{"dev", "--data", data, "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--partitions", "2", "--shards", "1", "--ready-file", ready})
+		r.ended <- root.ExecuteContext(ctx)
 	}()
 	deadline := time.Now().Add(time.Minute)
 	for {

@@ -139,7 +139,7 @@ func (a *app) clusterNode(ctx context.Context, c *Config, conn *shardrouter.Conn
 		return nil, nil, exit(exitFailed, "cluster %s: %w (has `walletd cluster init -c …` been run?)", c.Cluster, err)
 	}
 	if cluster.Partitions != c.Partitions {
-		return nil, nil, exit(exitUsage, "cluster %s has %d partitions, the configuration says %d: the number is fixed for ever; correct walletd.yaml", c.Cluster, cluster.Partitions, c.Partitions)
+		return nil, nil, exit(exitUsage, "%w", differentPartitions(c, cluster.Partitions))
 	}
 	if !c.Dev {
 		if err := shardrouter.CheckACL(ctx, conn, c.Cluster); err != nil {
