@@ -121,10 +121,12 @@ func TestDamagedPartitionLeavesTheOthers(t *testing.T) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	_, metrics := n.get(t, "/metrics")
 	for _, want := range []string{`wallet_keeper_state{shard="s2",state="damaged"} 1`, `wallet_keeper_state{shard="s1",state="serving"} 1`} {
-		if !strings.Contains(metrics, want) {
-			t.Errorf("the metrics do not say %s", want)
+		for metrics := ""; !strings.Contains(metrics, want); _, metrics = n.get(t, "/metrics") { // the keeper says so when it has ended, a moment later
+			if time.Now().After(deadline) {
+				t.Fatalf("the metrics do not say %s", want)
+			}
+			time.Sleep(5 * time.Millisecond)
 		}
 	}
 	if err := stop(); err != nil {
