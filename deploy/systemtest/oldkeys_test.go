@@ -34,8 +34,25 @@ func TestOldKeysInACluster(t *testing.T) {
 	l := startLoad(t, c.wallet)
 	l.advance(5 * steady)
 	ledger := l.stop()
+	for _, k := range c.keepers {
+		c.at(k).keysGo()
+	}
 	c.repeatAll(ledger)
 	c.check(ledger)
+	found := 0.0
+	for _, g := range c.gateways {
+		found += c.at(g).metric("wallet_old_keys_total{outcome=\"found\"}")
+	}
+	if found < 100 {
+		t.Errorf("%v old keys were answered from the projection: the test shows less than it should", found)
+	}
+}
+
+// at is the wallet as a member's operators' listener shows it.
+func (c *cluster) at(m *member) *wallet {
+	w := *c.wallet
+	w.admin = m.addr
+	return &w
 }
 
 // keysCome lets the load go on until more keys have gone than a shard holds.
