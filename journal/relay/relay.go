@@ -187,25 +187,9 @@ func (r *Relay) loop(ctx context.Context) error {
 	defer r.trim.Stop()
 	defer r.look.Stop()
 	for {
-		var err error
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case err = <-r.faults:
-		case <-r.kick:
-			r.collectedMore()
-		case s := <-r.landed:
-			err = r.cameBack(s)
-		case l := <-r.repaired:
-			r.comesBack(l)
-		case now := <-r.wait.C:
-			r.looksAgain(now)
-		case <-r.trim.C:
-			r.trimming = false
-		case do := <-r.asked:
-			do()
-		case now := <-r.look.C:
-			r.lookAtJournal(now)
+		some, err := r.hasCome()
+		if !some {
+			err = r.comes(ctx)
 		}
 		if failed := r.tell(ctx); err == nil { // what counts is told, whatever befell the others
 			err = failed
@@ -215,6 +199,59 @@ func (r *Relay) loop(ctx context.Context) error {
 		}
 		r.letGo()
 	}
+}
+
+// hasCome takes what came while the loop was busy, in an order of its own: what a run does is not to depend on which of several
+// channels Go draws.
+func (r *Relay) hasCome() (some bool, err error) {
+	select {
+	case s := <-r.landed:
+		return true, r.cameBack(s)
+	default:
+	}
+	select {
+	case l := <-r.repaired:
+		r.comesBack(l)
+		return true, nil
+	default:
+	}
+	select {
+	case err := <-r.faults:
+		return true, err
+	default:
+	}
+	select {
+	case <-r.kick:
+		r.collectedMore()
+		return true, nil
+	default:
+	}
+	return false, nil
+}
+
+// comes waits for the next thing, and does what it asks for.
+func (r *Relay) comes(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case err := <-r.faults:
+		return err
+	case <-r.kick:
+		r.collectedMore()
+	case s := <-r.landed:
+		return r.cameBack(s)
+	case l := <-r.repaired:
+		r.comesBack(l)
+	case now := <-r.wait.C:
+		r.looksAgain(now)
+	case <-r.trim.C:
+		r.trimming = false
+	case do := <-r.asked:
+		do()
+	case now := <-r.look.C:
+		r.lookAtJournal(now)
+	}
+	return nil
 }
 
 func stoppedTimer() *time.Timer {

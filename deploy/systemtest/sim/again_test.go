@@ -10,7 +10,7 @@ import (
 // A run in which the operating system took the processor away for so long that Go gave it to another goroutine says
 // nothing: which one goes on then is not ours to choose. Such a run is repeated.
 func TestASeedIsARun(t *testing.T) {
-	for seed := uint64(10_000); seed < 10_000+uint64(number("WALLETD_SIM_TWICE", 100/share)); seed++ {
+	for seed := uint64(number("WALLETD_SIM_FROM", 10_000)); seed < uint64(number("WALLETD_SIM_FROM", 10_000)+number("WALLETD_SIM_TWICE", 100/share)); seed++ {
 		one := undisturbed(t, seed)
 		two := undisturbed(t, seed)
 		if one.sum == two.sum {
