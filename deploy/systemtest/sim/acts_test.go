@@ -21,6 +21,9 @@ func (r *redis) train(arg []byte, epoch uint32) (reply []byte, err error) {
 	if !r.admits[epoch] && !plantedEpoch() {
 		return nil, fmt.Errorf("%w: NOSCRIPT", luascripts.ErrNotReady)
 	}
+	if r.of != "" {
+		return nil, fmt.Errorf("%w: it is a replica", luascripts.ErrReadOnly)
+	}
 	clock := r.clock()
 	var entry []byte
 	for b := arg[trainHeadSize:]; len(b) > 0; {
@@ -46,7 +49,7 @@ func (r *redis) section(p int, epoch uint32, acts []byte, clock int64, reply, en
 	switch {
 	case b.Epoch != epoch && !plantedEpoch():
 		status = journal.StaleEpoch
-	case clock >= r.lease:
+	case clock >= r.lease && !planted.Is(planted.LeaseForever):
 		status = journal.LeaseOver
 	}
 	reply = put(reply, status, b.Epoch, b.Seq, now)

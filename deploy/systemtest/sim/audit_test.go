@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"slices"
 
@@ -45,7 +44,6 @@ type happened struct {
 	journal.Position
 	op     journal.Op
 	status journal.Status
-	row    [sha256.Size]byte
 }
 
 func newAudit(w *world) *audit {

@@ -11,6 +11,7 @@ type call struct {
 	label string
 	from  *process // nil: the world's own
 	end   *redis   // at the other end, if it is a shard
+	zoo   bool     // at the other end is ZooKeeper
 
 	do   func()      // what it does at the other end
 	held func() bool // while it holds, the other end has nothing to answer yet; nil: it always has
@@ -33,6 +34,7 @@ type call struct {
 type request struct {
 	from    *process
 	end     *redis
+	zoo     bool // at the other end is ZooKeeper
 	label   string
 	faults  *faults
 	timeout time.Duration // 0: it waits as long as its context
@@ -59,7 +61,7 @@ func ask[T any](ctx context.Context, r request, do func() (T, error)) (T, error)
 		err   error
 	}
 	var got answer
-	c := &call{label: r.label, from: r.from, end: r.end, held: r.held, till: r.till, faults: r.faults, lost: r.lost, refused: r.refused, done: make(chan struct{})}
+	c := &call{label: r.label, from: r.from, end: r.end, zoo: r.zoo, held: r.held, till: r.till, faults: r.faults, lost: r.lost, refused: r.refused, done: make(chan struct{})}
 	c.do = func() { got.value, got.err = do() }
 	w := r.from.world
 	if r.timeout > 0 {

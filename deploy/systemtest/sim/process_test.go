@@ -26,6 +26,8 @@ type process struct {
 
 	dead    atomic.Bool // nothing of it reaches anybody any more
 	frozen  time.Time   // until then nothing of it moves
+	cut     time.Time   // until then it does not reach apart
+	apart   *redis      // nil: ZooKeeper
 	loads   atomic.Int64
 	session atomic.Int64
 	cancel  context.CancelFunc
@@ -89,8 +91,8 @@ func (p *process) keeperConfig(shard string) keeper.Config {
 			}
 		},
 		// Crooked times: of two timers that go off at one instant, Go draws which is first.
-		WatchEvery: 99_999_989, MarksEvery: 200_000_033, OfferAgain: 15_000_000_017, Unreachable: 3_000_000_019,
-		Lease: 2_000_000_039, KeyWindow: -1, ReplicasEvery: 2_000_000_063, RestMin: 50_000_021, RestMax: 2_000_000_011,
+		WatchEvery: 99_999_989, MarksEvery: 200_000_033, OfferAgain: 15_000_000_017, Unreachable: 1_000_000_019,
+		Lease: 800_000_039, KeyWindow: -1, ReplicasEvery: 2_000_000_063, RestMin: 50_000_021, RestMax: 2_000_000_011,
 		Jitter: func(d time.Duration) time.Duration { return d * 3 / 4 },
 	}
 }
@@ -152,7 +154,7 @@ func (s *watcher) Settle(outs []rows.Outcome) {
 }
 
 func (w *world) shardAt(addr string) *redis {
-	for _, s := range w.shards {
+	for _, s := range w.redises {
 		if s.addr == addr {
 			return s
 		}
@@ -171,7 +173,7 @@ func (w *world) trouble() bool {
 	}
 	n := w.rng.IntN(100_000)
 	hit := func(of int) bool { n -= of; return n < 0 }
-	victim, shard := w.processes[w.rng.IntN(len(w.processes))], w.shards[w.rng.IntN(len(w.shards))]
+	victim, shard := w.processes[w.rng.IntN(len(w.processes))], w.redises[w.rng.IntN(len(w.redises))]
 	switch {
 	case hit(w.weather.crash):
 		if victim.dead.Load() {
@@ -201,7 +203,22 @@ func (w *world) trouble() bool {
 		clear(shard.admits)
 	case hit(w.weather.hang):
 		shard.hangs = time.Now().Add(w.pause() + w.pause())
+		if w.rng.IntN(2) == 0 { // as good as dead; it may come back as it was, as after SIGSTOP
+			shard.hangs = time.Now().Add(time.Duration(2+w.rng.IntN(10)) * time.Second)
+		}
 		w.note("%s hangs until %s", shard.shard, shard.hangs.Sub(w.began))
+	case hit(w.weather.cut):
+		victim.cut = time.Now().Add(time.Duration(1+w.rng.IntN(10)) * time.Second)
+		if victim.apart = nil; w.rng.IntN(2) == 0 {
+			victim.apart = shard
+		}
+		w.note("%s is cut off until %s, from a shard: %t", victim.name, victim.cut.Sub(w.began), victim.apart != nil)
+	case hit(2000):
+		if shard.of == "" {
+			return false
+		}
+		w.note("%s has what %s has", shard.shard, shard.of)
+		shard.replicate()
 	case hit(w.weather.save):
 		shard.saved = append(shard.saved[max(0, len(shard.saved)-5):], shard.data.copy())
 		w.note("%s is saved", shard.shard)
@@ -218,9 +235,9 @@ func (w *world) heal() {
 	*w.weather = calm
 	w.weather.slowest, w.weather.thought = time.Millisecond, time.Millisecond
 	for _, p := range w.processes {
-		p.frozen = time.Time{}
+		p.frozen, p.cut = time.Time{}, time.Time{}
 	}
-	for _, s := range w.shards {
+	for _, s := range w.redises {
 		s.hangs = time.Time{}
 	}
 	for _, c := range w.calls {

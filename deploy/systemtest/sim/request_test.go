@@ -66,7 +66,7 @@ func (w *world) newOrder() *order {
 	o.key = fmt.Appendf(nil, "key-%d", o.no)
 	reserved := w.reserved[max(0, len(w.reserved)-6):]
 	switch n := w.rng.IntN(100); {
-	case n < 40 || (n >= 60 && n < 90 && len(reserved) == 0):
+	case n < 40 || (n >= 60 && n < 82 && len(reserved) == 0):
 		o.kind = "transfer"
 	case n < 60:
 		o.kind, o.secs = "reserve", uint32(1+w.rng.IntN(8))
@@ -89,9 +89,9 @@ func (w *world) newOrder() *order {
 		for o.to == o.payer {
 			o.to = pick(w.rng, accounts...)
 		}
-	case n < 82:
+	case n < 77:
 		o.kind, o.of = "cancel", pick(w.rng, reserved...)
-	case n < 90:
+	case n < 82:
 		o.kind, o.of = "cancel by key", pick(w.rng, reserved...)
 	default:
 		o.kind = "read"

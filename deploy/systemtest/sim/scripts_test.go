@@ -2,12 +2,9 @@ package sim
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
-	"walletd/journal"
 	"walletd/journal/planted"
 	"walletd/luascripts"
 	"walletd/shardrouter/keeper"
@@ -37,7 +34,7 @@ func (r *redis) served() map[int]luascripts.Part {
 
 func (s *shardClient) Look(ctx context.Context, epoch uint32) (luascripts.Look, error) {
 	return ask(ctx, s.request("look"), func() (luascripts.Look, error) {
-		return luascripts.Look{Parts: s.served(), Admitted: s.admits[epoch], Primary: true}, nil
+		return luascripts.Look{Parts: s.served(), Admitted: s.admits[epoch], Primary: s.of == ""}, nil
 	})
 }
 
@@ -59,6 +56,9 @@ func (s *shardClient) Stop(ctx context.Context, epochs ...uint32) (bool, error) 
 func (s *shardClient) Admit(ctx context.Context, epoch uint32, untilMS int64) error {
 	return tell(ctx, s.request("admit"), func() error {
 		s.admits[epoch] = true // the scripts are there, whatever the last of them answers
+		if s.of != "" {
+			return errReplica
+		}
 		if s.keeper > epoch {
 			return luascripts.ErrOvertaken
 		}
@@ -73,6 +73,9 @@ func (s *shardClient) Time(ctx context.Context) (time.Time, error) {
 
 func (s *shardClient) Lease(ctx context.Context, untilMS int64, owned ...luascripts.Owned) (bool, error) {
 	return ask(ctx, s.request("lease"), func() (bool, error) {
+		if s.of != "" {
+			return false, errReplica
+		}
 		for _, o := range owned {
 			if of := s.parts[o.Partition]; of == nil || !of.serves || of.book.Epoch != o.Epoch {
 				return false, nil
@@ -88,21 +91,25 @@ func (s *shardClient) Ping(ctx context.Context) error {
 }
 
 func (s *shardClient) Role(ctx context.Context) (luascripts.Role, error) {
-	return ask(ctx, s.request("role"), func() (luascripts.Role, error) { return luascripts.Role{Primary: true}, nil })
+	return ask(ctx, s.request("role"), func() (luascripts.Role, error) {
+		return luascripts.Role{Primary: s.of == "", Of: s.of, Linked: s.linked}, nil
+	})
 }
 
 func (s *shardClient) Follow(ctx context.Context, primary string) error {
-	return tell(ctx, s.request("follow"), func() error { return errNoReplicas })
+	return tell(ctx, s.request("follow"), func() error {
+		if s.of != primary {
+			s.of, s.linked = primary, false
+		}
+		return nil
+	})
 }
-
-func (s *shardClient) Repair(ctx context.Context, _ ...luascripts.Patch) error {
-	return tell(ctx, s.request("repair"), func() error { return errNoReplicas })
-}
-
-var errNoReplicas = errors.New("there are no replicas here")
 
 func (s *shardClient) Fence(ctx context.Context, claims ...luascripts.Claim) ([]luascripts.Fenced, error) {
 	return ask(ctx, s.request("fence"), func() (fenced []luascripts.Fenced, err error) {
+		if s.of != "" {
+			return nil, errReplica
+		}
 		for _, c := range claims {
 			f := luascripts.Fenced{Part: luascripts.Part{Partition: c.Seen.Partition}}
 			if of := s.parts[c.Seen.Partition]; of != nil && of.serves {
@@ -135,71 +142,13 @@ func (r *redis) overtakes(epoch uint32) bool {
 
 func (s *shardClient) Wipe(ctx context.Context, epoch uint32) error {
 	return tell(ctx, s.request("wipe"), func() error {
+		if s.of != "" {
+			return errReplica
+		}
 		if s.overtakes(epoch) {
 			return luascripts.ErrOvertaken
 		}
 		s.data = data{parts: map[int]*part{}}
-		return nil
-	})
-}
-
-// Load goes in three steps, as the real one does, in between which others may do what they like.
-func (s *shardClient) Load(ctx context.Context, books ...*journal.Book) error {
-	epoch := uint32(0)
-	for _, b := range books {
-		epoch = max(epoch, b.Epoch)
-	}
-	token := fmt.Sprint(epoch, s.from.name, s.from.life, s.from.loads.Add(1))
-	err := tell(ctx, s.request("load begin"), func() error {
-		if s.loader != "" && s.loads > epoch {
-			return luascripts.ErrOvertaken
-		}
-		for _, b := range books {
-			if of := s.parts[b.Partition]; of != nil && of.serves && of.book.Epoch > b.Epoch {
-				return luascripts.ErrOvertaken
-			}
-		}
-		for _, b := range books {
-			if of := s.parts[b.Partition]; of != nil {
-				of.serves = false
-			}
-		}
-		s.loader, s.loads = token, epoch
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	mine := make([]*journal.Book, len(books))
-	for i, b := range books {
-		mine[i] = copyOf(b)
-	}
-	err = tell(ctx, s.request("load"), func() error {
-		if s.loader != token {
-			return luascripts.ErrOvertaken
-		}
-		for _, b := range mine {
-			s.parts[b.Partition] = &part{book: copyOf(b)}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return tell(ctx, s.request("load end"), func() error {
-		if s.loader != token {
-			return luascripts.ErrOvertaken
-		}
-		s.loader = ""
-		for _, b := range mine {
-			of := s.parts[b.Partition]
-			if of == nil {
-				of = &part{book: journal.NewBook(b.Partition, partitions)}
-				s.parts[b.Partition] = of
-			}
-			of.serves = true
-			of.book.Epoch, of.book.Seq, of.book.TimeMS = b.Epoch, b.Seq, b.TimeMS
-		}
 		return nil
 	})
 }
@@ -218,6 +167,9 @@ func (s *shardClient) ReadOutbox(ctx context.Context, after uint64, limit int, w
 
 func (s *shardClient) Trim(ctx context.Context, epoch uint32, upTo uint64) error {
 	return tell(ctx, s.request("trim"), func() error {
+		if s.of != "" {
+			return errReplica
+		}
 		if s.keeper > epoch {
 			return luascripts.ErrOvertaken
 		}

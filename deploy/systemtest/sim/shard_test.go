@@ -22,6 +22,8 @@ type redis struct {
 	skew  time.Duration // of its clock
 
 	data
+	of     string          // a replica: its primary's address
+	linked bool            // and it has that one's data
 	admits map[uint32]bool // epochs whose trains' scripts are cached
 	heard  []*subscription
 	saved  []*data // older states, which it may come back with
@@ -78,6 +80,7 @@ func (r *redis) restart(with *data) {
 		r.data = *with.copy()
 	}
 	clear(r.admits)
+	r.of, r.linked = "", false
 	for _, s := range r.heard {
 		s.broken = true
 	}
@@ -90,6 +93,13 @@ func (r *redis) restart(with *data) {
 		w.answer(c, c.lost)
 		return true
 	})
+}
+
+// replicate brings a replica what its primary has now: what it has in between is what its primary had.
+func (r *redis) replicate() {
+	if primary := r.world.shardAt(r.of); !primary.hangs.After(time.Now()) && primary != r {
+		r.data, r.linked = *primary.data.copy(), true
+	}
 }
 
 // subscription is a listener's connection.

@@ -89,13 +89,20 @@ func newWorld(seed uint64) *world {
 	w.audit, w.log = newAudit(w), &ledger{world: w}
 	var shards []shardrouter.Shard
 	for i := range 1 + rng.IntN(2) {
-		s := &redis{world: w, shard: fmt.Sprintf("s%d", i), addr: fmt.Sprintf("10.0.0.%d:6379", i), data: data{parts: map[int]*part{}}, admits: map[uint32]bool{}}
+		s := w.newRedis(fmt.Sprintf("s%d", i))
 		w.shards = append(w.shards, s)
-		shards = append(shards, shardrouter.Shard{ID: s.shard, Primary: s.addr})
+		of := shardrouter.Shard{ID: s.shard, Primary: s.addr}
+		if rng.IntN(2) == 0 {
+			of.Replicas = append(of.Replicas, w.newRedis(fmt.Sprintf("r%d", i)).addr)
+		}
+		shards = append(shards, of)
 	}
 	m, err := shardrouter.NewMap(partitions, shards...)
 	if err != nil {
 		panic(err)
+	}
+	if rng.IntN(3) == 0 {
+		m = m.WithSpares(w.newRedis("spare").addr)
 	}
 	static, err := shardrouter.NewStatic(shardrouter.StaticConfig{Initial: m})
 	if err != nil {
@@ -119,6 +126,14 @@ func newWorld(seed uint64) *world {
 		c.again(time.Duration(rng.IntN(300)) * time.Millisecond)
 	}
 	return w
+}
+
+// newRedis makes an empty Redis with a clock of its own.
+func (w *world) newRedis(name string) *redis {
+	r := &redis{world: w, shard: name, addr: fmt.Sprintf("10.0.0.%d:6379", len(w.redises)), data: data{parts: map[int]*part{}}, admits: map[uint32]bool{},
+		skew: time.Duration(w.rng.IntN(100)-50) * time.Millisecond}
+	w.redises = append(w.redises, r)
+	return r
 }
 
 // fund begins a partition's journal: its accounts are open and have money.

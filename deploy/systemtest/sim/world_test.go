@@ -36,7 +36,8 @@ type world struct {
 
 	log       *ledger
 	zoo       *zookeeper
-	shards    []*redis
+	shards    []*redis   // the primaries of the beginning
+	redises   []*redis   // those, their replicas, and the spares
 	processes []*process // the living ones and, in their places, those that wait to be started
 	clients   []*client
 	orders    []*order
@@ -48,8 +49,8 @@ type world struct {
 	tail      []string
 	all       bool // keep the whole trace
 	failure   error
-	looked    int64
-	disturbed int
+	looked    int64 // the true time of the last step
+	disturbed int   // steps for which the machine had no time
 
 	calls []*call // parked, by label
 
@@ -118,30 +119,15 @@ func (w *world) fail(format string, args ...any) {
 // settle waits until nobody can do anything, and takes in what was parked meanwhile.
 func (w *world) settle() {
 	synctest.Wait()
-	if at := wall(); at-w.looked > 5_000_000 {
+	at := wall()
+	if at-w.looked > quiet {
 		w.disturbed++
-		w.looked = at
-	} else {
-		w.looked = at
 	}
+	w.looked = at
 	w.mu.Lock()
 	if w.all {
-		var l []string
-		for _, c := range w.arrived {
-			l = append(l, c.label)
-		}
-		slices.Sort(l)
-		for _, x := range l {
-			w.note("      parks %s", x)
-		}
-		l = nil
-		for _, c := range w.left {
-			l = append(l, c.label)
-		}
-		slices.Sort(l)
-		for _, x := range l {
-			w.note("      leaves %s", x)
-		}
+		w.list("parks", w.arrived)
+		w.list("leaves", w.left)
 	}
 	for _, c := range w.arrived {
 		w.enter(c)
@@ -153,6 +139,18 @@ func (w *world) settle() {
 	w.mu.Unlock()
 	for _, c := range w.clients {
 		c.hear()
+	}
+}
+
+// list writes into the trace what was parked, or given up by its caller.
+func (w *world) list(what string, calls []*call) {
+	labels := make([]string, 0, len(calls))
+	for _, c := range calls {
+		labels = append(labels, c.label)
+	}
+	slices.Sort(labels) // Go may run its goroutines in any order
+	for _, l := range labels {
+		w.note("      %s %s", what, l)
 	}
 }
 
@@ -202,6 +200,9 @@ func (w *world) ready(now time.Time) (ready []*call, next time.Time) {
 		at := c.due
 		if c.from != nil && c.from.frozen.After(at) {
 			at = c.from.frozen
+		}
+		if c.from != nil && c.from.cut.After(at) && (c.zoo && c.from.apart == nil || c.end != nil && c.end == c.from.apart && !c.ran) {
+			at = c.from.cut
 		}
 		if !c.ran && c.end != nil && c.end.hangs.After(at) {
 			at = c.end.hangs
@@ -302,6 +303,11 @@ func (w *world) answer(c *call, err error) {
 	}
 }
 
+// quiet is how long a step may take before the machine is said to have disturbed it, ns: Go gives the processor to another
+// goroutine after 10 ms.
+const quiet = 5_000_000
+
+// wall is the true time, ns.
 func wall() int64 {
 	var tv syscall.Timeval
 	_ = syscall.Gettimeofday(&tv)

@@ -37,7 +37,7 @@ type coordination struct {
 const zooTimeout = 2 * time.Second
 
 func (z *coordination) request(label string) request {
-	return request{from: z.from, label: z.from.name + " zookeeper " + label, faults: &z.world.weather.zoo, timeout: zooTimeout, lost: shardrouter.ErrUnavailable}
+	return request{from: z.from, zoo: true, label: z.from.name + " zookeeper " + label, faults: &z.world.weather.zoo, timeout: zooTimeout, lost: shardrouter.ErrUnavailable}
 }
 
 // Current implements shardrouter.Source, as Watch does.
