@@ -42,6 +42,26 @@ func (d *dev) populate(n int) {
 	}
 }
 
+// populate adds n accounts to a cluster, whose keepers stand still meanwhile.
+func (c *cluster) populate(n int) {
+	c.t.Helper()
+	for _, k := range c.keepers {
+		k.kill()
+	}
+	log, closeLog, err := c.openLog()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	populate(c.t, log, c.partitions, n)
+	if err := closeLog(); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, k := range c.keepers {
+		k.restart()
+	}
+
+}
+
 func populate(t testing.TB, log journal.Log, partitions, n int) {
 	t.Helper()
 	begin := time.Now()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"walletd/deploy/local"
 	"walletd/gateway/client"
 )
 
@@ -143,6 +144,22 @@ func TestRecoveryTimes(t *testing.T) {
 			begin := time.Now()
 			c.gateways[0].kill()
 			c.gateways[0].launch()
+			return begin
+		}
+	})
+	measure(fmt.Sprintf("primary with a replica killed, %d accounts", accounts), 8*time.Second, 12, func(t *testing.T) (*wallet, func() time.Time) {
+		c := startCluster(t, clusterOptions{replicas: 1})
+		c.populate(int(accounts))
+		primary, replica := c.shards[0], c.replicas[0][0]
+		var dead *local.Server
+		return c.wallet, func() time.Time {
+			if dead != nil { // it comes back, and is the next to take over
+				restartServer(t, dead)
+			}
+			c.linked("s1", replica.Addr)
+			begin := time.Now()
+			primary.Kill()
+			dead, primary, replica = primary, replica, primary
 			return begin
 		}
 	})
