@@ -77,8 +77,7 @@ func (d *doctor) fsync(data string) {
 		d.fail("data directory", "give it to the user that walletd runs as", "%s cannot be written: %v", data, err)
 		return
 	}
-	defer os.Remove(f.Name())
-	defer f.Close()
+	defer func() { _ = errors.Join(f.Close(), os.Remove(f.Name())) }() // it was for this look alone
 	took := make([]time.Duration, fsyncTries)
 	page := make([]byte, 4<<10)
 	for i := range took {

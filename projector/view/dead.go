@@ -65,7 +65,7 @@ func (v *View) Trouble() error {
 	if err := v.dead.why(); err != nil {
 		return err
 	}
-	if cause, _ := v.room.trouble(); cause != nil {
+	if _, cause := v.room.trouble(); cause != nil {
 		return fmt.Errorf("no room on its disk: %w", cause)
 	}
 	return nil

@@ -77,11 +77,11 @@ func (r *room) opened() {
 	r.open = true
 }
 
-// trouble is why writes wait, nil when they do not, and a channel that is closed while they do.
-func (r *room) trouble() (error, <-chan struct{}) {
+// trouble is why writes wait, nil when they do not, with a channel that is closed while they do.
+func (r *room) trouble() (full <-chan struct{}, cause error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.cause, r.full
+	return r.full, r.cause
 }
 
 // roomFS is a file system whose writes wait for room. A write or sync that fails for another reason ends the store here: Pebble

@@ -144,7 +144,7 @@ func (v *View) Partitions() int { return v.config.Partitions }
 // Close releases the store. Every Fold and every read must have ended. A store that is dead, or waits for room, is left as
 // it is, as a crash would leave it.
 func (v *View) Close() error {
-	_, full := v.room.trouble()
+	full, _ := v.room.trouble()
 	closed := make(chan error, 1)
 	var err error
 	if err = v.Trouble(); err == nil {
