@@ -218,7 +218,7 @@ func (p *Proxy) unlisten() {
 	p.mu.Lock()
 	defer p.mu.Unlock() // whoever listens again must not meet the end of this
 	if p.listener != nil {
-		_ = p.port.share(false)  // before the listener goes; it does not fail on a socket of ours
+		_ = p.port.share(false) // before the listener goes; it does not fail on a socket of ours
 		_ = p.listener.Close()
 		p.listener = nil
 	}
