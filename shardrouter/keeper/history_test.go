@@ -60,7 +60,7 @@ func TestNothingOfAnotherHistoryIsJournaled(t *testing.T) {
 		{"less than what was adopted", []span{{17, 18, 8}}, entry(1, 8, 17, 1), false},
 		{"an older epoch's event behind what was adopted", []span{{17, 18, 8}}, entry(1, 8, 19, 1), false},
 	} {
-		r := &reign{Keeper: &Keeper{}, epoch: ours, shard: &reborn{outbox: []luascripts.OutboxEntry{c.entry}},
+		r := &reign{Keeper: &Keeper{}, epoch: ours, held: newHoldings(ours, []int{0}), shard: &reborn{outbox: []luascripts.OutboxEntry{c.entry}},
 			ends: map[int]journal.Cursor{0: {Seq: 16}}, ahead: map[int][]span{0: c.ahead}}
 		batch, err := (&outboxOf{reign: r}).Next(t.Context())
 		if taken := err == nil && len(batch.Sections) == 1; taken != c.taken || (err != nil && !errors.Is(err, relay.ErrOutbox)) {
