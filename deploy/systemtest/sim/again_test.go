@@ -1,3 +1,7 @@
+//go:build !race
+
+// (With the race detector Go runs its goroutines in an order that it draws, on purpose.)
+
 package sim
 
 import (

@@ -184,7 +184,7 @@ func (s *shardClient) PublishMarks(ctx context.Context, marks []luascripts.Mark)
 	r.faults = &s.world.weather.marks
 	return tell(ctx, r, func() error {
 		s.world.audit.marks(s.from, mine)
-		s.heard = slices.DeleteFunc(s.heard, func(sub *subscription) bool { return sub.broken })
+		s.heard = slices.DeleteFunc(s.heard, func(sub *subscription) bool { return sub.broken.Load() })
 		for _, sub := range s.heard {
 			sub.queue = append(sub.queue, mine)
 		}

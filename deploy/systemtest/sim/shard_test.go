@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"walletd/journal"
@@ -82,7 +83,7 @@ func (r *redis) restart(with *data) {
 	clear(r.admits)
 	r.of, r.linked = "", false
 	for _, s := range r.heard {
-		s.broken = true
+		s.broken.Store(true)
 	}
 	r.heard = nil
 	w := r.world
@@ -105,7 +106,7 @@ func (r *redis) replicate() {
 // subscription is a listener's connection.
 type subscription struct {
 	queue  [][]luascripts.Mark
-	broken bool
+	broken atomic.Bool
 }
 
 // client is a process's client of a shard: a keeper.Shard and a lane.Shard.
@@ -165,9 +166,9 @@ func (s *shardClient) listen(ctx context.Context, fn func([]luascripts.Mark)) er
 	}
 	for {
 		r := s.request("listen")
-		r.faults, r.timeout, r.held = &s.world.weather.marks, 0, func() bool { return len(sub.queue) == 0 && !sub.broken }
+		r.faults, r.timeout, r.held = &s.world.weather.marks, 0, func() bool { return len(sub.queue) == 0 && !sub.broken.Load() }
 		marks, err := ask(ctx, r, func() ([]luascripts.Mark, error) {
-			if sub.broken {
+			if sub.broken.Load() {
 				return nil, errConnection
 			}
 			first := sub.queue[0]
@@ -175,7 +176,7 @@ func (s *shardClient) listen(ctx context.Context, fn func([]luascripts.Mark)) er
 			return first, nil
 		})
 		if err != nil { // the redis forgets the connection when it comes to it
-			sub.broken = true
+			sub.broken.Store(true)
 			return err
 		}
 		fn(marks)

@@ -185,8 +185,8 @@ func TestSeeds(t *testing.T) {
 		if steps += r.steps; r.failure != nil {
 			t.Fatal(r)
 		}
-		if testing.Verbose() {
-			t.Logf("seed %d: %s", seed, r.stats)
+		if done := seed - from + 1; n <= 100 || done%1000 == 0 {
+			t.Logf("seed %d, %d of %d: %s", seed, done, n, r.stats)
 		}
 	}
 	took := time.Since(began)
