@@ -265,27 +265,41 @@ func (s *Shard) eachRecord(ctx context.Context, fn func(key string, kind fieldKi
 }
 
 // DumpPart reads one partition into a Book in memory, as Dump does; one that is frozen as it stands. While trains of it run, it
-// shows no moment that ever was.
+// shows no moment that ever was. ErrOvertaken: it is not here, or has gone meanwhile.
 func (s *Shard) DumpPart(ctx context.Context, partition, partitions int) (*journal.Book, error) {
 	d := dumper{Shard: s, partitions: partitions, books: map[int]*journal.Book{}, only: func(kind fieldKind, field string) bool {
 		p, err := kind.partition(field, partitions)
 		return err != nil || p == partition // what is no field is told where it is read
 	}}
 	b := d.book(partition)
-	record, err := s.client.HMGet(ctx, partsKey, partitionField(partition), asideField(partition)).Result()
+	before, err := s.partRecord(ctx, partition)
+	if err == nil {
+		err = d.all(ctx)
+	}
 	if err != nil {
 		return nil, s.fault("dump", err)
 	}
-	if err := d.all(ctx); err != nil {
-		return nil, s.fault("dump", err)
+	after, err := s.partRecord(ctx, partition) // not gone meanwhile, with all that was
+	if err == nil {
+		err = b.ParsePart([]byte(before))
 	}
-	for i, word := range record {
-		text, there := word.(string)
-		switch {
-		case !there || (i == 1 && text[0] != asideFrozen):
-		default:
-			return b, s.fault("dump", b.ParsePart([]byte(text[i:])))
-		}
+	if err == nil && len(after) != len(before) {
+		err = ErrOvertaken
 	}
-	return b, nil
+	return b, s.fault("dump", err)
+}
+
+// partRecord is the record of a partition that serves here or is frozen. ErrOvertaken: there is none.
+func (s *Shard) partRecord(ctx context.Context, partition int) (string, error) {
+	words, err := s.client.HMGet(ctx, partsKey, partitionField(partition), asideField(partition)).Result()
+	if err != nil {
+		return "", err
+	}
+	if serves, ok := words[0].(string); ok {
+		return serves, nil
+	}
+	if aside, ok := words[1].(string); ok && aside[0] == asideFrozen {
+		return aside[1:], nil
+	}
+	return "", ErrOvertaken
 }

@@ -92,6 +92,14 @@ func (h *holdings) served() []luascripts.Owned {
 	return out
 }
 
+// proven are the partitions on which the lease rests: those that serve. One that is arriving is nobody's yet, and may be taken back.
+func (h *holdings) proven() []luascripts.Owned {
+	return slices.DeleteFunc(h.served(), func(o luascripts.Owned) bool {
+		own, _ := h.get(o.Partition)
+		return own.stage == arriving
+	})
+}
+
 // agree reports whether a map that gives us these partitions is one that we expect.
 func (h *holdings) agree(own []int) bool {
 	h.mu.Lock()

@@ -146,9 +146,18 @@ func (r *reign) unfreeze(ctx context.Context) error {
 
 // followMoves takes part in moves from and to our shard, each on a goroutine of its own, until ctx ends; an error ends the reign.
 func (r *reign) followMoves(ctx context.Context) error {
+	left, err := r.left(ctx)
+	if err != nil {
+		return err
+	}
 	g, inner := errgroup.WithContext(ctx)
 	r.later = g.Go
-	g.Go(func() error { return r.clearAway(inner) })
+	g.Go(func() error {
+		for _, a := range left {
+			r.remove(inner, a)
+		}
+		return nil
+	})
 	g.Go(func() error {
 		r.cfg.Moves.WatchMoves(inner, func(all map[int]shardrouter.Move) { r.moves.change(func() { r.moves.all = all }) })
 		return inner.Err()
@@ -205,20 +214,20 @@ func (r *reign) moveNow(ctx context.Context, partition int) (now *shardrouter.Mo
 	return now, err
 }
 
-// clearAway removes what earlier reigns have left of partitions that are not ours and that nobody is loading here.
-func (r *reign) clearAway(ctx context.Context) error {
-	asides, err := r.mover().Asides(ctx)
-	for err != nil && ctx.Err() == nil {
-		pause(ctx, r.cfg.RestMax)
+// left are partitions of which earlier reigns have left records here, and that are not ours. They are asked for before anybody
+// begins to load one again, which makes it another.
+func (r *reign) left(ctx context.Context) (left []luascripts.Aside, err error) {
+	var asides map[int]luascripts.Aside
+	err = r.patiently(ctx, "clear away", -1, func() (err error) {
 		asides, err = r.mover().Asides(ctx)
-	}
-	for p, a := range asides {
-		if _, held := r.held.get(p); held {
-			continue
+		return err
+	})
+	for _, p := range ordered(asides) {
+		if _, held := r.held.get(p); !held {
+			left = append(left, asides[p])
 		}
-		r.remove(ctx, a)
 	}
-	return ctx.Err()
+	return left, err
 }
 
 // remove removes a partition's records that are not served. If it cannot, the next reign does.
@@ -261,7 +270,7 @@ func (r *reign) patiently(ctx context.Context, what string, partition int, do fu
 
 // stays reports whether a repetition would meet the same fault.
 func stays(err error) bool {
-	for _, e := range []error{errDeposed, errShardLost, errOtherMap, shardrouter.ErrMoveChanged, luascripts.ErrOvertaken, errNotAlone} {
+	for _, e := range []error{errDeposed, errShardLost, errOtherMap, shardrouter.ErrDeposed, shardrouter.ErrMoveChanged, luascripts.ErrOvertaken, errNotAlone} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -266,6 +266,9 @@ func (a *arrival) settle(ctx context.Context, note shardrouter.Move) error {
 			return m.WithPartitions(a.cfg.Shard, a.in, a.p), nil
 		})
 	})
+	if errors.Is(err, shardrouter.ErrDeposed) { // taken back, and the source goes on in an epoch above ours
+		err = fmt.Errorf("%w: %w", errNotAlone, err)
+	}
 	if err != nil {
 		return err
 	}

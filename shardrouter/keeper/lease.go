@@ -54,7 +54,7 @@ func (r *reign) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	held, err := r.shard.Lease(ctx, until, r.held.served()...)
+	held, err := r.shard.Lease(ctx, until, r.held.proven()...)
 	if err == nil && !held {
 		err = fmt.Errorf("%w: a partition is in another epoch", errShardLost)
 	}
@@ -83,7 +83,7 @@ func (r *reign) provenUntil(ctx context.Context) (untilMS int64, err error) {
 // it, may believe to lead the log, and name an end long after the others have written behind it; then ZooKeeper is away for
 // us, too. Without it we append something: what a quorum has taken behind everything before.
 func (r *reign) prove(ctx context.Context) error {
-	certain, owned := r.certain(), r.held.served()
+	certain, owned := r.certain(), r.held.proven()
 	least := make([]int64, len(owned)) // offsets that the ends must be behind
 	if !certain {
 		var err error

@@ -153,7 +153,7 @@ func (r *reign) awaitEnd(ctx context.Context, p int, own holding, began time.Tim
 	_, err = r.moves.await(soon, p, func(s seen) bool {
 		frozen := s.is(shardrouter.MoveFrozen)
 		noted = noted || frozen
-		return away(s) || (noted && !frozen)
+		return away(s) || s.move == nil || s.is(shardrouter.MoveFailed) || (noted && !frozen)
 	})
 	if err != nil && ctx.Err() != nil {
 		return false, err
@@ -237,7 +237,7 @@ func (r *reign) resume(ctx context.Context, p int, end journal.Cursor) error {
 	}
 	r.countTaken()
 	r.cfg.Log.Info("a partition that was to move serves here again", "partition", p, "epoch", epoch)
-	return r.patiently(ctx, "publish", p, func() error {
+	err = r.patiently(ctx, "publish", p, func() error {
 		return r.cfg.Store.Publish(ctx, func(m *shardrouter.Map) (*shardrouter.Map, error) {
 			if err := r.movedAway(m); err != nil {
 				return nil, err
@@ -245,6 +245,7 @@ func (r *reign) resume(ctx context.Context, p int, end journal.Cursor) error {
 			return m.WithPartitions(r.cfg.Shard, epoch, p), nil
 		})
 	})
+	return r.published(err)
 }
 
 // overtaken says of a shard that does not do as its keeper says that it has lost us.

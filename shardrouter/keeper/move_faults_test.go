@@ -1,0 +1,176 @@
+package keeper
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"walletd/journal"
+	"walletd/shardrouter"
+)
+
+// breaks stops a keeper at a step of a move, once, until it is told to go on.
+type breaks struct {
+	mu      sync.Mutex
+	shard   string // whose keeper
+	step    string
+	reached chan struct{}
+	goOn    chan struct{}
+}
+
+func newBreaks(shard, step string) *breaks {
+	return &breaks{shard: shard, step: step, reached: make(chan struct{}), goOn: make(chan struct{})}
+}
+
+func (b *breaks) config(k *Config) {
+	shard := k.Shard
+	k.RestMin, k.RestMax = 10*time.Millisecond, 100*time.Millisecond
+	k.atStep = func(step string) {
+		b.mu.Lock()
+		mine := shard == b.shard && step == b.step
+		if mine {
+			b.step = ""
+		}
+		b.mu.Unlock()
+		if mine {
+			close(b.reached)
+			<-b.goOn
+		}
+	}
+}
+
+// brokenMove moves partition 0 from s1 to s2 under load, and does something at a step; the wallet must come to rest as if nothing
+// had been.
+func brokenMove(t *testing.T, shard, step string, do func(c *cluster, goOn func())) *cluster {
+	t.Helper()
+	br := newBreaks(shard, step)
+	c := newCluster(t, clusterOptions{servers: 2, partitions: 2, config: br.config})
+	goOn := sync.OnceFunc(func() { close(br.goOn) })
+	t.Cleanup(goOn)
+	c.keepAll()
+	b := c.bank(2, 300)
+	all := b.run(3, func() {
+		c.must(shardrouter.RequestMove(t.Context(), c.static, 0, "s2"))
+		select {
+		case <-br.reached:
+		case <-time.After(patience):
+			t.Fatalf("%s was never reached", step)
+		}
+		do(c, goOn)
+	})
+	b.check(t, c.rest(), 300, all)
+	return c
+}
+
+// TestKeeperDiesInAMove: the keeper of either side is killed at each step, and another one comes; the move completes.
+func TestKeeperDiesInAMove(t *testing.T) {
+	for shard, steps := range map[string][]string{
+		"s1": {"freezing", "frozen", "left", "noted", "gone"},
+		"s2": {"folded", "loading", "loaded", "asked", "matched", "claimed", "served", "joined", "published"},
+	} {
+		for _, step := range steps {
+			t.Run(shard+" "+step, func(t *testing.T) {
+				brokenMove(t, shard, step, func(c *cluster, goOn func()) {
+					k := c.keepers["k-"+shard]
+					k.cancel()
+					goOn()
+					_ = k.stop()
+					delete(c.keepers, "k-"+shard)
+					i := 0
+					if shard == "s2" {
+						i = 1
+					}
+					c.keep(i, "next-"+shard)
+					c.there(0, "s2")
+				})
+			})
+		}
+	}
+}
+
+// TestRedisDiesInAMove: the same when a shard loses all that it has.
+func TestRedisDiesInAMove(t *testing.T) {
+	for shard, steps := range map[string][]string{
+		"s1": {"freezing", "frozen", "noted"},
+		"s2": {"loading", "loaded", "asked", "claimed", "served", "joined"},
+	} {
+		for _, step := range steps {
+			t.Run(shard+" "+step, func(t *testing.T) {
+				brokenMove(t, shard, step, func(c *cluster, goOn func()) {
+					i := 0
+					if shard == "s2" {
+						i = 1
+					}
+					c.redis[i].Kill()
+					goOn()
+					c.must(c.redis[i].Restart(t.Context()))
+					c.there(0, "s2")
+				})
+			})
+		}
+	}
+}
+
+// TestMoveTakenBackAtEachStep: the partition serves where it was, in a later epoch at most, and neither shard begins a new reign.
+func TestMoveTakenBackAtEachStep(t *testing.T) {
+	for shard, steps := range map[string][]string{
+		"s1": {"frozen", "noted"},
+		"s2": {"loaded", "asked", "matched", "claimed", "joined"},
+	} {
+		for _, step := range steps {
+			t.Run(shard+" "+step, func(t *testing.T) {
+				c := brokenMove(t, shard, step, func(c *cluster, goOn func()) {
+					c.must(shardrouter.AbortMove(t.Context(), c.static, 0))
+					goOn()
+					a := c.asker()
+					if o := a.sure(0, journal.Row{Op: journal.OpRead, Account: c.account(0, "issuer")}); o.Status != journal.OK {
+						t.Errorf("%v", o.Status)
+					}
+				})
+				if p := c.static.Current().Partitions[0]; p.Shard != "s1" {
+					t.Errorf("it is at %s", p.Shard)
+				}
+				for name, k := range c.keepers {
+					if s := k.Stats(); s.Reigns != 1 || s.MovesIn+s.MovesOut > 0 {
+						t.Errorf("keeper %s: %d reigns, %d in, %d out", name, s.Reigns, s.MovesIn, s.MovesOut)
+					}
+				}
+				c.moveTo(0, "s2") // and another time it goes
+				c.rest()
+			})
+		}
+	}
+}
+
+// TestMoveOfADifferingState is given up: the source's shard is not what its journal says. It says so, and the source goes on.
+func TestMoveOfADifferingState(t *testing.T) {
+	c := newCluster(t, clusterOptions{servers: 2, partitions: 2})
+	c.keepAll()
+	b := c.bank(1, 100)
+	c.rest()
+	stray := ""
+	for i := 0; stray == ""; i++ {
+		if h := fmt.Sprintf("%07dstray", i*104729); journal.Handle([]byte(h)).Partition(2) == 0 {
+			stray = h
+		}
+	}
+	c.redisCLI(0, "hset", "details", stray, "1234567{}")
+	c.must(shardrouter.RequestMove(t.Context(), c.static, 0, "s2"))
+	c.eventually("it is given up", func() bool {
+		moves, err := c.static.Moves(t.Context())
+		c.must(err)
+		return moves[0].State == shardrouter.MoveFailed && strings.Contains(moves[0].Reason, "digest")
+	})
+	a := c.asker()
+	if s := a.move(b.customers[0], b.customers[1], "after", 1, a.sure); s != journal.Confirmed {
+		t.Errorf("%v", s)
+	}
+	if p := c.static.Current().Partitions[0]; p.Shard != "s1" {
+		t.Errorf("it is at %s", p.Shard)
+	}
+	c.redisCLI(0, "hdel", "details", stray)
+	c.moveTo(0, "s2")
+	c.rest()
+}
