@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -87,6 +88,46 @@ func TestImportsPointOneWay(t *testing.T) {
 				t.Errorf("arrows names %s, which does not exist", pkg)
 			}
 		}
+	}
+}
+
+// TestEveryPlantedBugIsPlantedAndCaught: each stands somewhere in the code, and in a test that asks the laboratory for it.
+func TestEveryPlantedBugIsPlantedAndCaught(t *testing.T) {
+	planted, caught := map[string]bool{}, map[string]bool{}
+	name := regexp.MustCompile(`planted\.([A-Z]\w+)`)
+	must(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		into := planted
+		if strings.HasSuffix(path, "_test.go") {
+			if into = caught; !strings.HasPrefix(string(text), "//go:build planted") {
+				return err
+			}
+		}
+		for _, m := range name.FindAllStringSubmatch(string(text), -1) {
+			into[m[1]] = true
+		}
+		return err
+	}))
+	list, err := os.ReadFile(filepath.Join(root, "journal/planted/doc.go"))
+	must(t, err)
+	bugs := regexp.MustCompile(`(?m)^\t([A-Z]\w+)\s+Bug = `).FindAllStringSubmatch(string(list), -1)
+	if len(bugs) < 12 {
+		t.Errorf("%d planted bugs", len(bugs))
+	}
+	for _, b := range bugs {
+		if !planted[b[1]] || !caught[b[1]] {
+			t.Errorf("%s: planted %t, asked for by a test with the build tag %t", b[1], planted[b[1]], caught[b[1]])
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

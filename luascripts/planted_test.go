@@ -24,3 +24,8 @@ func TestPlanted(t *testing.T) {
 		})
 	}
 }
+
+// A shard that does not look at its lease is caught by the lease's own story: time does not differ from seed to seed.
+func TestPlantedLeaseForever(t *testing.T) {
+	trial.Caught(t, planted.LeaseForever, 1, func(t testing.TB, _ uint64) { leaseOver(t) })
+}

@@ -21,7 +21,7 @@ import (
 // Accounts A, B, … are opened by `open`; all are in partition 0. X is an account of another partition. Behind the arrow:
 // the status, its detail if there is one, and `again` for a first answer.
 type teller struct {
-	t    *testing.T
+	t    testing.TB
 	s    *Shard
 	tr   Train
 	time int64
@@ -32,7 +32,7 @@ func newTeller(t *testing.T) *teller {
 	return tellerAt(t, openShard(t, local.Redis(t).Addr))
 }
 
-func tellerAt(t *testing.T, s *Shard) *teller {
+func tellerAt(t testing.TB, s *Shard) *teller {
 	t.Helper()
 	wiped(t, s)
 	b := journal.NewBook(0, 1)
@@ -57,7 +57,7 @@ func (b *teller) do(all ...journal.Row) []rows.Outcome {
 }
 
 // runTrain answers a train's outcomes in one list, records copied.
-func runTrain(t *testing.T, s *Shard, tr *Train) ([]rows.Outcome, error) {
+func runTrain(t testing.TB, s *Shard, tr *Train) ([]rows.Outcome, error) {
 	t.Helper()
 	reply, err := s.Run(t.Context(), tr)
 	if err != nil {
@@ -203,7 +203,7 @@ func flagsOf(text string) (f journal.Flags) {
 }
 
 // atoi reads a number; MAX is 2^53−1, "" is 0, and MAX-n what it says.
-func atoi(t *testing.T, text string) int64 {
+func atoi(t testing.TB, text string) int64 {
 	t.Helper()
 	if text == "" {
 		return 0

@@ -92,7 +92,7 @@ func Run(ctx context.Context, c Config, progress func(share float64)) (Report, e
 		Addr: c.Addr, Protocol: 2, MaxRetries: -1, PoolSize: 1, ContextTimeoutEnabled: true, DisableIdentity: true, // as a shard's client
 		ReadTimeout: time.Minute, WriteTimeout: time.Minute, ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10,
 	})}
-	defer b.r.Close()
+	defer func() { _ = b.r.Close() }() // it was only a client
 	if err := b.fill(ctx); err != nil {
 		return Report{}, fmt.Errorf("fill the floor's Redis: %w", err)
 	}

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"walletd/journal"
+	"walletd/journal/planted"
 )
 
 // Fold takes one partition's frames into the store. One goroutine uses it. What it takes becomes visible, all at once and
@@ -143,6 +146,9 @@ func (f *Fold) Commit() error {
 	}
 	at := progress{f.cursor, place{f.book.Epoch, f.book.Seq, f.book.TimeMS}, f.book.EvictedMS}
 	err := f.state.flush()
+	if planted.Is(planted.ProjectionOffset) {
+		_ = f.view.db.Set(prefix(nil, keyCursor, f.book.Partition), at.append(nil), pebble.Sync)
+	}
 	if err == nil {
 		f.view.channels.write(f.state, &f.tally)
 		f.state.put(prefix(nil, keyCursor, f.book.Partition), at.append(nil))

@@ -78,53 +78,58 @@ func TestRebuildGivesTheSameStore(t *testing.T) {
 }
 
 func TestCrashBetweenAnyTwoCommits(t *testing.T) {
+	for _, survives := range []int{0, 50, 100} {
+		foldThroughCrashes(t, uint64(survives), survives)
+	}
+}
+
+// foldThroughCrashes folds a history and crashes before and after each commit. survives: percent of what was not synced.
+func foldThroughCrashes(t testing.TB, seed uint64, survives int) {
 	h := history.New(history.Config{Seed: 9, Partitions: 2, Accounts: 3, Steps: 300, Assets: 1, FrameMax: 12})
 	want := opened(t, h.Partitions)
 	project(t, want, h)
 	wanted := contents(t, want)
 
-	for _, lost := range []int{0, 50, 100} { // percent of what was not synced that survives
-		rng := rand.New(rand.NewPCG(uint64(lost), 3))
-		fs := vfs.NewCrashableMem()
-		v := open(t, fs, h.Partitions)
-		p, crashes, back := 0, 0, int64(0)
-		for done := 0; done < h.Partitions; {
-			f, err := v.Fold(p)
-			must(t, err)
-			if feed(t, f, h.Log, 1+rng.IntN(4)) == 0 {
-				done++
-			} else {
-				done = 0
-			}
-			committed := f.Cursor().Offset
-			// Half a batch more, which nobody committed.
-			if records := h.Log.Records(p); f.Cursor().Offset < int64(len(records)) {
-				_, err := f.Take(f.Cursor().Offset, records[f.Cursor().Offset])
-				must(t, err)
-			}
-			must(t, f.Close())
-			if crashes++; crashes%3 == 0 { // what is flushed survives every crash, so that it gets on at all
-				must(t, v.db.Flush())
-			}
-			crashed := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: lost, RNG: rng})
-			must(t, v.Close())
-			fs, v = crashed, open(t, crashed, h.Partitions)
-			g, err := v.progress(v.db, p)
-			must(t, err)
-			if g.cursor.Offset < committed {
-				back++
-			}
-			if crashes > 2000 {
-				t.Fatal("it does not get on")
-			}
-			p = (p + 1) % h.Partitions
+	rng := rand.New(rand.NewPCG(seed, 3))
+	fs := vfs.NewCrashableMem()
+	v := open(t, fs, h.Partitions)
+	p, crashes, back := 0, 0, int64(0)
+	for done := 0; done < h.Partitions; {
+		f, err := v.Fold(p)
+		must(t, err)
+		if feed(t, f, h.Log, 1+rng.IntN(4)) == 0 {
+			done++
+		} else {
+			done = 0
 		}
-		if have := contents(t, v); have != wanted {
-			t.Fatalf("%d %%: after %d crashes another store than without", lost, crashes)
+		committed := f.Cursor().Offset
+		// Half a batch more, which nobody committed.
+		if records := h.Log.Records(p); f.Cursor().Offset < int64(len(records)) {
+			_, err := f.Take(f.Cursor().Offset, records[f.Cursor().Offset])
+			must(t, err)
 		}
-		t.Logf("%d %% of unsynced data survives: %d crashes, %d of them lost commits", lost, crashes, back)
+		must(t, f.Close())
+		if crashes++; crashes%3 == 0 { // what is flushed survives every crash, so that it gets on at all
+			must(t, v.db.Flush())
+		}
+		crashed := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: survives, RNG: rng})
 		must(t, v.Close())
+		fs, v = crashed, open(t, crashed, h.Partitions)
+		g, err := v.progress(v.db, p)
+		must(t, err)
+		if g.cursor.Offset < committed {
+			back++
+		}
+		if crashes > 2000 {
+			t.Fatal("it does not get on")
+		}
+		p = (p + 1) % h.Partitions
 	}
+	if have := contents(t, v); have != wanted {
+		t.Fatalf("%d %%: after %d crashes another store than without", survives, crashes)
+	}
+	t.Logf("%d %% of unsynced data survives: %d crashes, %d of them lost commits", survives, crashes, back)
+	must(t, v.Close())
 }
 
 func TestDamagedFrameChangesNothing(t *testing.T) {
