@@ -11,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -31,12 +32,61 @@ type S3 struct {
 	client    *minio.Client
 	transport *http.Transport
 	cfg       S3Config
+	patience  time.Duration
 }
 
 var _ Store = (*S3)(nil)
 
 // s3Part is what an upload holds in memory; 10,000 parts are allowed, so a file may have 160 GB.
 const s3Part = 16 << 20
+
+// s3Patience is how long nothing may come from the store while something is read. A rebuild may be waiting, which does without.
+const s3Patience = 10 * time.Second
+
+var errSilent = errors.New("the store is silent")
+
+// waiting bounds how long nothing comes.
+type waiting struct {
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	patience time.Duration
+	timer    *time.Timer
+}
+
+func (s *S3) waiting(ctx context.Context) *waiting {
+	w := &waiting{patience: s.patience}
+	w.ctx, w.cancel = context.WithCancelCause(ctx)
+	w.timer = time.AfterFunc(w.patience, func() { w.cancel(fmt.Errorf("%w for %v", errSilent, w.patience)) })
+	return w
+}
+
+// end ends the waiting. When it was in vain, that is the error.
+func (w *waiting) end(err error) error {
+	w.timer.Stop()
+	if silent := context.Cause(w.ctx); err != nil && errors.Is(silent, errSilent) {
+		err = silent
+	}
+	w.cancel(nil)
+	return err
+}
+
+// attentive is a file that is being read: whoever reads may take his time.
+type attentive struct {
+	io.ReadCloser
+	*waiting
+}
+
+func (a *attentive) Read(b []byte) (int, error) {
+	a.timer.Reset(a.patience)
+	n, err := a.ReadCloser.Read(b)
+	a.timer.Stop()
+	if silent := context.Cause(a.ctx); err != nil && errors.Is(silent, errSilent) {
+		err = silent
+	}
+	return n, err
+}
+
+func (a *attentive) Close() error { return a.end(a.ReadCloser.Close()) }
 
 // NewS3 is a client of the store; it asks nothing yet.
 func NewS3(c S3Config) (*S3, error) {
@@ -67,7 +117,7 @@ func NewS3(c S3Config) (*S3, error) {
 	if err != nil {
 		return nil, fmt.Errorf("s3: %w", err)
 	}
-	return &S3{client, transport, c}, nil
+	return &S3{client, transport, c, s3Patience}, nil
 }
 
 func (s *S3) String() string {
@@ -96,10 +146,13 @@ func (s *S3) Put(ctx context.Context, name string, write func(io.Writer) error) 
 // Get implements Store.
 func (s *S3) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	// Core's asks at once, and with a body in the answer: a bucket that is not there is another error than a missing file.
-	o, _, _, err := minio.Core{Client: s.client}.GetObject(ctx, s.cfg.Bucket, s.key(name), minio.GetObjectOptions{})
+	w := s.waiting(ctx)
+	o, _, _, err := minio.Core{Client: s.client}.GetObject(w.ctx, s.cfg.Bucket, s.key(name), minio.GetObjectOptions{})
 	if err == nil {
-		return o, nil
+		w.timer.Stop()
+		return &attentive{o, w}, nil
 	}
+	err = w.end(err)
 	if r := minio.ToErrorResponse(err); r.StatusCode == http.StatusNotFound && r.Code == minio.NoSuchKey {
 		err = fmt.Errorf("%w: %w", errNotThere, err)
 	}
@@ -108,18 +161,22 @@ func (s *S3) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 
 // List implements Store.
 func (s *S3) List(ctx context.Context) ([]Object, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	w := s.waiting(ctx)
+	defer w.cancel(nil)
 	prefix := s.cfg.Prefix
 	if prefix != "" {
 		prefix += "/"
 	}
 	var all []Object
-	for o := range s.client.ListObjects(ctx, s.cfg.Bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+	for o := range s.client.ListObjects(w.ctx, s.cfg.Bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
 		if o.Err != nil {
-			return nil, fmt.Errorf("list %s: %w", s, o.Err)
+			return nil, fmt.Errorf("list %s: %w", s, w.end(o.Err))
 		}
+		w.timer.Reset(w.patience)
 		all = append(all, Object{strings.TrimPrefix(o.Key, prefix), o.Size})
+	}
+	if err := w.end(w.ctx.Err()); err != nil {
+		return nil, fmt.Errorf("list %s: %w", s, err)
 	}
 	slices.SortFunc(all, func(a, b Object) int { return cmp.Compare(a.Name, b.Name) })
 	return all, nil
@@ -127,7 +184,8 @@ func (s *S3) List(ctx context.Context) ([]Object, error) {
 
 // Delete implements Store.
 func (s *S3) Delete(ctx context.Context, name string) error {
-	if err := s.client.RemoveObject(ctx, s.cfg.Bucket, s.key(name), minio.RemoveObjectOptions{}); err != nil {
+	w := s.waiting(ctx)
+	if err := w.end(s.client.RemoveObject(w.ctx, s.cfg.Bucket, s.key(name), minio.RemoveObjectOptions{})); err != nil {
 		return fmt.Errorf("delete %s from %s: %w", name, s, err)
 	}
 	return nil

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -150,6 +152,76 @@ func TestS3Faults(t *testing.T) {
 			t.Errorf("%+v is taken", c)
 		}
 	}
+}
+
+// TestASilentS3IsLeft: a store that takes a question and does not answer it, or stops in the middle of a file, ends a reading
+// soon: a shard may be waiting for it.
+func TestASilentS3IsLeft(t *testing.T) {
+	whole, server := s3For(t)
+	h := history.New(shape(7))
+	m := taken(t, whole, viewAt(t, h, []int64{60, 60, 60}), h.Log)
+	for what, c := range map[string]struct {
+		replies int // bytes that come
+		read    func(*Shelf) error
+	}{
+		"the list":              {0, func(s *Shelf) error { _, err := s.Newest(t.Context(), 0); return err }},
+		"the middle of a list":  {50, func(s *Shelf) error { _, err := s.Newest(t.Context(), 0); return err }},
+		"a file":                {0, func(s *Shelf) error { _, err := s.Load(t.Context(), m, 0); return err }},
+		"the middle of a file":  {2000, func(s *Shelf) error { _, err := s.Load(t.Context(), m, 0); return err }},
+		"what is to be deleted": {0, func(s *Shelf) error { return s.Store.Delete(t.Context(), "x") }},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s, err := NewS3(S3Config{Endpoint: "http://" + stalling(t, server.Addr, c.replies), Bucket: "wallet", Prefix: "/some/prefix/", AccessKey: "access", SecretKey: "secret-key"})
+			must(t, err)
+			defer s.Close()
+			s.patience = 200 * time.Millisecond
+			ended := make(chan error, 1)
+			go func() { ended <- c.read(shelfOf(s, h.Partitions)) }()
+			select {
+			case err := <-ended:
+				if !errors.Is(err, errSilent) || errors.Is(err, ErrDamaged) {
+					t.Errorf("%v", err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("it still waits")
+			}
+		})
+	}
+}
+
+// stalling is a way to a server that stops, open, when so many bytes of replies have come.
+func stalling(t *testing.T, server string, replies int) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	var open sync.WaitGroup
+	ended, end := context.WithCancel(context.Background())
+	t.Cleanup(func() { end(); _ = l.Close(); open.Wait() })
+	pass := func(c net.Conn) {
+		defer open.Done()
+		to, err := net.Dial("tcp", server)
+		if err != nil {
+			_ = c.Close()
+			return
+		}
+		defer context.AfterFunc(ended, func() { _ = c.Close(); _ = to.Close() })()
+		open.Go(func() { _, _ = io.Copy(to, c) })
+		_, _ = io.CopyN(c, to, int64(replies))
+		<-ended.Done()
+		_ = c.Close()
+		_ = to.Close()
+	}
+	open.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			open.Add(1)
+			go pass(c)
+		}
+	})
+	return l.Addr().String()
 }
 
 // TestCredentialsOfTheEnvironment: without keys in the configuration those of the environment are taken.

@@ -33,22 +33,31 @@ type Sent struct {
 	Leg journal.Leg
 }
 
-// begin puts a fold where the newest snapshot is, or leaves it at the log's first record.
-func (r *reign) begin(ctx context.Context, f *folded, end int64) error {
-	if r.cfg.Snapshots == nil || end == 0 {
-		return nil
+// newest asks for a partition's newest snapshot; nil: there is none, or none can be had. A store that does not answer is not asked
+// again in this claim: each question may take as long.
+func (r *reign) newest(ctx context.Context, partition int, t *tally) (*Beginning, error) {
+	if r.cfg.Snapshots == nil || t.noStore.Load() {
+		return nil, nil //nolint:nilnil // the log is read from its first record
 	}
-	p := f.book.Partition
-	b, err := r.cfg.Snapshots.Newest(ctx, p)
+	b, err := r.cfg.Snapshots.Newest(ctx, partition)
 	switch {
 	case ctx.Err() != nil:
-		return ctx.Err()
+		return nil, ctx.Err()
 	case err != nil:
-		r.cfg.Log.Warn("no snapshot can be read; the log is read from its first record", "partition", p, "error", err)
-		return nil
+		t.noStore.Store(true)
+		r.cfg.Log.Warn("no snapshot can be read; the log is read from its first record", "partition", partition, "error", err)
+		return nil, nil //nolint:nilnil // as above
 	case b == nil || b.Cursor.Offset == 0:
-		return nil
-	case b.Cursor.Offset > end:
+		return nil, nil //nolint:nilnil // as above
+	}
+	return b, nil
+}
+
+// begin puts a fold where a snapshot is. end is where the log ended after the snapshot was found: not before, for a
+// predecessor may still write, and the projection take snapshots of that. A log that has nothing at all has lost it.
+func (r *reign) begin(f *folded, b *Beginning, end int64) error {
+	p := f.book.Partition
+	if b.Cursor.Offset > end {
 		return fmt.Errorf("%w: it ends at offset %d, and %s was taken at offset %d: records have been lost; restore them, or move the snapshots away if they are of another wallet",
 			journal.ErrDamaged, end, b.Name, b.Cursor.Offset)
 	}

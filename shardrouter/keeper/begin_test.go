@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"walletd/journal"
+	"walletd/journal/relay"
 )
 
 // cuts makes the snapshot that a projector would have taken at an offset of the log.
@@ -135,6 +138,76 @@ func TestASnapshotOfAnotherLogIsDamage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestALogThatIsEmptyHasLostWhatASnapshotHolds: a journal that was lost as a whole is no new wallet.
+func TestALogThatIsEmptyHasLostWhatASnapshotHolds(t *testing.T) {
+	c := newCluster(t, clusterOptions{servers: 1, partitions: 1, config: func(k *Config) { k.Snapshots = all{} }})
+	k := c.keep(0, "next")
+	defer delete(c.keepers, "next")
+	ended := make(chan error, 1)
+	go func() { ended <- k.stopped() }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, journal.ErrDamaged) {
+			t.Errorf("%v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Errorf("it is %v: an empty wallet is served where there was one", k.Stats().State)
+		_ = k.stop()
+	}
+}
+
+// all is a snapshot that nothing is left of.
+type all struct{}
+
+func (all) Newest(_ context.Context, p int) (*Beginning, error) {
+	b := journal.NewBook(p, 1)
+	b.Epoch, b.Seq = 1, 5
+	return &Beginning{Name: "all", Cursor: journal.Cursor{Partition: p, Offset: 7, Epoch: 1, Seq: 5}, Book: b}, nil
+}
+
+// TestASnapshotIsTakenMeanwhile: the log goes on while a claim reads it, and so do snapshots.
+func TestASnapshotIsTakenMeanwhile(t *testing.T) {
+	c := newCluster(t, clusterOptions{servers: 1, partitions: 1})
+	c.keepAll()
+	c.bank(1, 100)
+	c.stopKeepers()
+	c.config = func(k *Config) {
+		k.Snapshots = meanwhile{&cuts{c: c, at: func(_ int, end int64) int64 { return end }, known: func(uint64) uint64 { return 0 }}}
+	}
+	c.keepAll()
+}
+
+// meanwhile lets a predecessor write before it answers.
+type meanwhile struct{ *cuts }
+
+func (s meanwhile) Newest(ctx context.Context, p int) (*Beginning, error) {
+	b, err := s.cuts.Newest(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := relay.Claim(ctx, s.c.log, b.Cursor, b.Cursor.Epoch+1, "predecessor", 1, func(*journal.Frame, journal.Cursor) error { return nil }); err != nil {
+		return nil, err
+	}
+	return s.cuts.Newest(ctx, p)
+}
+
+// TestAStoreThatFailsIsNotAskedAgain: what does not answer costs a claim its time once, not for every partition.
+func TestAStoreThatFailsIsNotAskedAgain(t *testing.T) {
+	var asked atomic.Int64
+	c := newCluster(t, clusterOptions{servers: 1, partitions: 16, config: func(k *Config) { k.Snapshots = counted{&asked} }})
+	c.keepAll()
+	if n := asked.Load(); n == 0 || n > int64(max(2, runtime.GOMAXPROCS(0))) {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+type counted struct{ asked *atomic.Int64 }
+
+func (s counted) Newest(context.Context, int) (*Beginning, error) {
+	s.asked.Add(1)
+	return nil, errors.New("the store does not answer")
 }
 
 type spoilt struct {

@@ -45,11 +45,15 @@ func (r *reign) eachLog(ctx context.Context, do func(context.Context, *folded, *
 
 // read folds a log to its present end, from the newest snapshot on where there is one.
 func (r *reign) read(ctx context.Context, f *folded, t *tally) error {
-	end, err := r.cfg.Journal.End(ctx, f.book.Partition)
+	b, err := r.newest(ctx, f.book.Partition, t)
 	if err != nil {
 		return err
 	}
-	if err := r.begin(ctx, f, end); err != nil {
+	end, err := r.cfg.Journal.End(ctx, f.book.Partition)
+	if err == nil && b != nil {
+		err = r.begin(f, b, end)
+	}
+	if err != nil {
 		return err
 	}
 	t.of.Add(end - f.end.Offset)
@@ -95,6 +99,7 @@ func (f *folded) visit(frame *journal.Frame, end journal.Cursor) error {
 type tally struct {
 	*reign
 	done, of atomic.Int64
+	noStore  atomic.Bool // that of the snapshots does not answer
 }
 
 // progressEvery is how many records lie between two reports.
