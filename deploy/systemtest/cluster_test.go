@@ -21,6 +21,7 @@ const clusterPartitions = 8
 // cluster is a wallet of many processes on real ZooKeeper, Kafka and Redis: two gateways, two keepers, one projector.
 type cluster struct {
 	*wallet
+	name   string
 	config string // walletd.yaml
 
 	zookeeper, kafka []*local.Server    // one each, or three
@@ -53,6 +54,7 @@ type clusterOptions struct {
 	replicas   int  // of each shard
 	spares     int
 	keyWindow  string // where it is set
+	snapshots  bool   // in a directory that all processes see
 
 	servers func(c *cluster) // where it is set, finds or starts servers, and says where they are reached
 }
@@ -64,10 +66,10 @@ func startCluster(t testing.TB, o clusterOptions) *cluster {
 	t.Helper()
 	c := &cluster{}
 	c.startServers(t, o)
-	name := fmt.Sprintf("system%d", clusters.Add(1))
-	topic := "wallet.journal." + name
+	c.name = fmt.Sprintf("system%d", clusters.Add(1))
+	topic := "wallet.journal." + c.name
 	yaml := fmt.Sprintf("cluster: %s\npartitions: %d\ntopic: %s\nreplicas: %d\ndev: true\nzookeeper: [%s]\nkafka: [%s]\nshards:\n",
-		name, clusterPartitions, topic, len(c.kafka), strings.Join(c.addrs(c.zookeeper), ", "), strings.Join(c.addrs(c.kafka), ", "))
+		c.name, clusterPartitions, topic, len(c.kafka), strings.Join(c.addrs(c.zookeeper), ", "), strings.Join(c.addrs(c.kafka), ", "))
 	for i := range 2 {
 		if len(c.shards) == i {
 			c.shards = append(c.shards, local.Redis(t))
@@ -90,6 +92,9 @@ func startCluster(t testing.TB, o clusterOptions) *cluster {
 		yaml += "key_window: " + o.keyWindow + "\n"
 	}
 	dir := t.TempDir()
+	if o.snapshots {
+		yaml += fmt.Sprintf("snapshots: {dir: %q, at: off}\n", filepath.Join(dir, "snapshots"))
+	}
 	reads := freeAddr(t)
 	c.config = filepath.Join(dir, "walletd.yaml")
 	if err := os.WriteFile(c.config, []byte(yaml+fmt.Sprintf("projector_url: %q\n", "http://"+reads)), 0o600); err != nil {

@@ -105,6 +105,52 @@ func TestSnapshots(t *testing.T) {
 	d.stop()
 }
 
+// The same where gateways, keepers and projector are processes of their own, over Kafka: a keeper begins at what the projector
+// has written. A drill is for the process that leads the shard.
+func TestSnapshotsInACluster(t *testing.T) {
+	c := startCluster(t, clusterOptions{snapshots: true})
+	config := []string{"-c", c.config}
+	l := startLoad(t, c.wallet)
+	l.advance(steady)
+	var first, second tookSnapshot
+	command(t, &first, "snapshot", "take", "--admin", "http://"+c.projector.addr)
+	l.advance(steady)
+	c.shards[0].Kill() // rebuilt under load
+	restartServer(t, c.shards[0])
+	l.advance(steady)
+	command(t, &second, append([]string{"snapshot", "take"}, config...)...) // from Kafka, while it goes on
+	l.advance(steady)
+	c.check(l.stop())
+	if len(first.Files) != clusterPartitions || second.Events <= first.Events {
+		t.Errorf("first %+v, second %+v", first, second)
+	}
+
+	leader, other := c.leading(c.leader(0))
+	drill := func(at *member) result {
+		return run(t, nil, "-o", "json", "drill", "shard-loss", "s1", "--admin", "http://"+at.addr, "--yes-i-mean-it", c.name)
+	}
+	if r := drill(other); r.code != 7 || !strings.Contains(r.stderr, "does not lead shard s1") {
+		t.Errorf("a drill where the shard is not led: %v", r)
+	}
+	var report lossReport
+	r := drill(leader)
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || r.code != 0 || !report.OK || len(report.Partitions) == 0 {
+		t.Fatalf("%v: %v", r, err)
+	}
+	for _, p := range report.Partitions {
+		if p.Snapshot != "snapshot "+second.ID || p.Accounts == 0 {
+			t.Errorf("%+v", p)
+		}
+	}
+	c.reconciled()
+	if r := run(t, nil, append([]string{"snapshot", "ls"}, config...)...); r.code != 0 || !strings.Contains(r.stdout, first.ID) || !strings.Contains(r.stdout, second.ID) {
+		t.Errorf("ls: %v", r)
+	}
+	if r := run(t, nil, append([]string{"snapshot", "verify", "--deep"}, config...)...); r.code != 0 || strings.Count(r.stdout, "as the journal gives") != 2*clusterPartitions {
+		t.Errorf("verify --deep: %v", r)
+	}
+}
+
 // offline does with the stopped wallet's directory what the commands can do.
 func (d *dev) offline(first, second tookSnapshot, data []string) {
 	t := d.t

@@ -91,6 +91,9 @@ func (n *node) adminShardLoss(w http.ResponseWriter, r *http.Request) {
 	case !n.cfg.dev && o.Wallet != n.cfg.wallet:
 		problem(w, "permission_denied", fmt.Sprintf("a drill takes the shard's accounts away for a while; name the cluster (--yes-i-mean-it %s) to consent", n.cfg.wallet))
 		return
+	case !n.leads(o.Shard): // another process would bring it back, and tell us nothing
+		problem(w, "shard_unavailable", fmt.Sprintf("this process does not lead shard %s at the moment; ask the one that does", o.Shard))
+		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), drillLimit)
 	defer cancel()
@@ -107,6 +110,14 @@ func (n *node) adminShardLoss(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusOK, report)
+}
+
+// leads reports whether a keeper of this process serves the shard.
+func (n *node) leads(shard string) bool {
+	return slices.ContainsFunc(n.keepers, func(k *keeper.Keeper) bool {
+		s := k.Stats()
+		return s.Shard == shard && s.State == keeper.Serving
+	})
 }
 
 // drill is one loss of a shard.

@@ -227,7 +227,7 @@ func (n *node) createGateway() (err error) {
 			return exit(exitUsage, "projector_url %q is no address like http://host:8082", n.cfg.projectorURL)
 		}
 		reads = proxyTo(target)
-		past = &remotePast{url: target.JoinPath(pastPath).String(), token: n.cfg.token, client: &http.Client{}}
+		past = &remotePast{url: target.JoinPath(pastPath).String(), token: n.cfg.token, wallet: n.pastName(), client: &http.Client{}}
 	}
 	n.gateway, err = gateway.New(gateway.Config{Assets: n.cfg.assets, Partitions: n.cfg.partitions, Shards: n.lanes, Reads: reads, Past: past, Logger: n.logger,
 		Metrics: gateway.NewMetrics(n.registry), Token: n.cfg.token, Admin: "http://" + n.admin.Addr().String(), Origins: n.cfg.origins})
@@ -287,7 +287,7 @@ func (n *node) doors(r roles) []door {
 	case r.projector:
 		mux := http.NewServeMux()
 		mux.Handle("/", n.reads())
-		mux.Handle("POST "+pastPath, servePast(viewPast{n.view}))
+		mux.Handle("POST "+pastPath, servePast(viewPast{n.view}, n.pastName()))
 		doors = append(doors, open(n.tokenOnly(mux), n.public))
 	}
 	return doors

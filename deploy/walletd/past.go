@@ -53,12 +53,22 @@ type pastAnswer struct {
 	Reservation []byte `json:"reservation,omitempty"`
 }
 
+// pastWallet names, in the header of a question, the wallet that is asked about: another one has never heard of any key.
+const pastWallet = "Wallet-Name"
+
+// pastName is the wallet as gateways and projectors name it to each other.
+func (n *node) pastName() string { return fmt.Sprintf("%s/%d", n.cfg.wallet, n.cfg.partitions) }
+
 // pastBytesMax bounds a request, and an answer.
 const pastBytesMax = 1 << 20
 
-// servePast answers other processes' gateways.
-func servePast(p tcc.Past) http.HandlerFunc {
+// servePast answers other processes' gateways, those of the same wallet.
+func servePast(p tcc.Past, wallet string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		if asked := r.Header.Get(pastWallet); asked != wallet {
+			problem(w, "permission_denied", fmt.Sprintf("this projector is of wallet %q, the gateway's is %q: see its projector_url", wallet, asked))
+			return
+		}
 		var asked []pastQuestion
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, pastBytesMax)).Decode(&asked); err != nil {
 			problem(w, "malformed", err.Error())
@@ -97,6 +107,7 @@ func servePast(p tcc.Past) http.HandlerFunc {
 // remotePast asks a projector in another process.
 type remotePast struct {
 	url, token string
+	wallet     string // node.pastName
 	client     *http.Client
 }
 
@@ -117,6 +128,7 @@ func (p *remotePast) Past(ctx context.Context, questions []tcc.Question) ([]tcc.
 		return nil, fmt.Errorf("ask the projector: %w", err)
 	}
 	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set(pastWallet, p.wallet)
 	if p.token != "" {
 		r.Header.Set("Authorization", "Bearer "+p.token)
 	}
