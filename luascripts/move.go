@@ -274,15 +274,15 @@ func (s *Shard) DumpPart(ctx context.Context, partition, partitions int) (*journ
 	b := d.book(partition)
 	before, err := s.partRecord(ctx, partition)
 	if err == nil {
+		err = b.ParsePart([]byte(before)) // its cut-off says what is not in the Book any more
+	}
+	if err == nil {
 		err = d.all(ctx)
 	}
 	if err != nil {
 		return nil, s.fault("dump", err)
 	}
 	after, err := s.partRecord(ctx, partition) // not gone meanwhile, with all that was
-	if err == nil {
-		err = b.ParsePart([]byte(before))
-	}
 	if err == nil && len(after) != len(before) {
 		err = ErrOvertaken
 	}

@@ -306,3 +306,36 @@ func windowedBench(b *testing.B) *Shard {
 	must(b, s.Load(b.Context(), book))
 	return s
 }
+
+// TestAPartDumpedAloneHasForgotten: what a partition has evicted is not in its Book, whether its slice is still there or not: a
+// move compares it with the journal's.
+func TestAPartDumpedAloneHasForgotten(t *testing.T) {
+	w := newWindowed(t, time.Second)
+	w.do(journal.Row{Op: journal.OpReserve, ID: journal.IDOf(account("MINT"), "r"), Account: account("MINT"), Amount: 1, ExpiresInS: 60, Key: []byte("r")})
+	w.transfer("first")
+	w.do(journal.Row{Op: journal.OpCancel, ID: journal.IDOf(account("MINT"), "r")})
+	at := w.now()
+	w.pass(at)
+	w.sealAll()
+	if o := w.do(journal.Row{Op: journal.OpEvict, CutoffMS: (at/w.window().SliceMS + 1) * w.window().SliceMS}); o.Status != journal.Evicted {
+		t.Fatal(o.Status)
+	}
+	whole, err := w.s.Dump(t.Context(), 1)
+	must(t, err)
+	alone := func() *journal.Book {
+		t.Helper()
+		b, err := w.s.DumpPart(t.Context(), 0, 1)
+		must(t, err)
+		return b
+	}
+	if want, is := whole[0].Digest(), alone().Digest(); is != want {
+		t.Errorf("it serves: digest %x alone, %x with the others", is, want)
+	}
+	must(t, w.s.Admit(t.Context(), 1, w.now()+60_000))
+	if _, err := w.s.Freeze(t.Context(), 1, 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	if want, is := whole[0].Digest(), alone().Digest(); is != want || len(alone().State.(*journal.Memory).Keys) > 0 {
+		t.Errorf("it is frozen: digest %x alone, %x with the others", is, want)
+	}
+}
