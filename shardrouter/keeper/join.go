@@ -211,7 +211,7 @@ func (a *arrival) ask(ctx context.Context) (asked shardrouter.Move, err error) {
 
 // follow follows the log until the source says where it stopped; nil when it took that back.
 func (a *arrival) follow(ctx context.Context, asked shardrouter.Move) (note *shardrouter.Move, err error) {
-	freezing := false
+	freezing, doubt := false, time.Now().Add(askAgain)
 	for {
 		if _, err := a.pass(ctx, false); err != nil {
 			return nil, err
@@ -225,6 +225,12 @@ func (a *arrival) follow(ctx context.Context, asked shardrouter.Move) (note *sha
 			return s.move, nil
 		case s.is(shardrouter.MoveCopying) && freezing:
 			return nil, nil
+		case time.Now().After(doubt): // it was taken back before we saw that we had asked
+			now, err := a.moveNow(ctx, a.p)
+			if err != nil || now == nil || now.State == shardrouter.MoveCopying {
+				return nil, err
+			}
+			doubt = time.Now().Add(askAgain)
 		}
 		t := time.NewTimer(arrivalLook)
 		select {

@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -173,4 +174,43 @@ func TestMoveOfADifferingState(t *testing.T) {
 	c.redisCLI(0, "hdel", "details", stray)
 	c.moveTo(0, "s2")
 	c.rest()
+}
+
+// blind shows no move that is freezing: whoever looks now and then may miss that one was, and was taken back.
+type blind struct{ kept }
+
+type kept interface{ shardrouter.Moves }
+
+func (b blind) WatchMoves(ctx context.Context, fn func(map[int]shardrouter.Move)) {
+	b.kept.WatchMoves(ctx, func(all map[int]shardrouter.Move) {
+		if all[0].State != shardrouter.MoveFreezing {
+			fn(all)
+		}
+	})
+}
+
+// TestFreezeTakenBackUnseen: the source begins anew just after the destination has asked, which sees nothing of that; it asks again.
+func TestFreezeTakenBackUnseen(t *testing.T) {
+	var c *cluster
+	var once sync.Once
+	c = newCluster(t, clusterOptions{servers: 2, partitions: 2, config: func(k *Config) {
+		if k.Shard == "s2" {
+			k.Moves = blind{k.Moves}
+			return
+		}
+		k.atStep = func(step string) {
+			if step != "freezing" {
+				return
+			}
+			once.Do(func() { // this freeze is the one that a reign before ours was asked for
+				c.must(c.static.ChangeMove(t.Context(), 0, func(_ *shardrouter.Map, now *shardrouter.Move) (*shardrouter.Move, error) {
+					return &shardrouter.Move{Partition: 0, From: now.From, To: now.To, State: shardrouter.MoveCopying, Copied: now.Copied, Of: now.Of}, nil
+				}))
+			})
+		}
+	}})
+	c.keepAll()
+	b := c.bank(2, 300)
+	all := b.run(3, func() { c.moveTo(0, "s2") })
+	b.check(t, c.rest(), 300, all)
 }
