@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"walletd/journal"
 	"walletd/journal/relay"
+	"walletd/shardrouter"
 )
 
 // cuts makes the snapshot that a projector would have taken at an offset of the log.
@@ -240,4 +242,38 @@ type unreadable struct{}
 
 func (unreadable) Newest(context.Context, int) (*Beginning, error) {
 	return nil, errors.New("the store does not answer")
+}
+
+// TestAMoveOfADamagedLogIsGivenUp: a partition that cannot be read stays where it is; the shard that it was to go to serves on.
+func TestAMoveOfADamagedLogIsGivenUp(t *testing.T) {
+	var beyond atomic.Bool
+	c := newCluster(t, clusterOptions{servers: 2, partitions: 4, config: func(k *Config) { k.Snapshots = lately{&beyond} }})
+	c.keepAll()
+	b := c.bank(2, 100)
+	beyond.Store(true)
+	reigns := c.keepers["k-s2"].Stats().Reigns
+	moves := b.run(2, func() {
+		c.must(shardrouter.RequestMove(t.Context(), c.static, 0, shardName(1)))
+		c.eventually("the move is given up", func() bool {
+			moves, err := c.static.Moves(t.Context())
+			c.must(err)
+			return moves[0].State == shardrouter.MoveFailed && strings.Contains(moves[0].Reason, "records have been lost")
+		})
+	})
+	if s := c.keepers["k-s2"].Stats(); s.Reigns != reigns || s.State != Serving {
+		t.Errorf("the destination is %v in its reign %d, it was in %d", s.State, s.Reigns, reigns)
+	}
+	b.check(t, c.rest(), 100, moves)
+}
+
+// lately is a snapshot from beyond the log's end, when it is told to.
+type lately struct{ beyond *atomic.Bool }
+
+func (l lately) Newest(ctx context.Context, p int) (*Beginning, error) {
+	if !l.beyond.Load() {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	b, err := all{}.Newest(ctx, p)
+	b.Cursor.Offset = 1 << 40
+	return b, err
 }

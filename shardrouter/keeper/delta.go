@@ -7,6 +7,7 @@ type delta struct {
 	*journal.Memory
 	book    *journal.Book
 	changed *journal.Memory
+	evicted bool // something since then: the filter may be another
 }
 
 // newDelta puts itself into the Book's place for its State, a Memory, all of which has been written.
@@ -19,8 +20,10 @@ func newDelta(b *journal.Book) *delta {
 // take answers a Book of what has changed, as it is now, and begins anew.
 func (d *delta) take() *journal.Book {
 	b := *d.book
-	d.changed.Filter = d.Memory.Filter
-	b.State, d.changed = d.changed, journal.NewMemory()
+	if d.evicted { // rarely: it may be large, and the partition may be waiting
+		d.changed.Filter = d.Memory.Filter
+	}
+	b.State, d.changed, d.evicted = d.changed, journal.NewMemory(), false
 	return &b
 }
 
@@ -48,4 +51,9 @@ func (d *delta) SetReservation(id journal.ID, r journal.Reservation) {
 func (d *delta) SetDelivered(source int, seq uint64) {
 	d.Memory.SetDelivered(source, seq)
 	d.changed.SetDelivered(source, seq)
+}
+
+func (d *delta) Evict(beforeMS int64) {
+	d.Memory.Evict(beforeMS)
+	d.evicted = true
 }

@@ -58,7 +58,10 @@ func (r *reign) receive(ctx context.Context, p int) error {
 			return context.Cause(ctx)
 		case err == nil:
 			return nil
-		case errors.Is(err, journal.ErrDamaged), errors.Is(err, errDeposed), errors.Is(err, errShardLost), errors.Is(err, relay.ErrEnded):
+		case errors.Is(err, journal.ErrDamaged): // its own log's: nothing that the partitions here depend on
+			a.undo(ctx)
+			return r.giveUp(ctx, p, err)
+		case errors.Is(err, errDeposed), errors.Is(err, errShardLost), errors.Is(err, relay.ErrEnded):
 			return err
 		case errors.Is(err, luascripts.ErrOvertaken):
 			return r.overtaken(ctx, err)
@@ -67,6 +70,22 @@ func (r *reign) receive(ctx context.Context, p int) error {
 		a.undo(ctx)
 		pause(ctx, askAgain)
 	}
+}
+
+// giveUp says why a move to us comes to nothing. Whatever its source has stopped, it takes back.
+func (r *reign) giveUp(ctx context.Context, p int, why error) error {
+	r.cfg.Log.Error("moving: given up, the partition's log cannot be read", "partition", p, "error", why)
+	s, _ := r.moves.look(p)
+	if s.move == nil || s.move.To != r.cfg.Shard {
+		return nil
+	}
+	return r.patiently(ctx, "give up", p, func() error {
+		err := r.replaceMove(ctx, *s.move, *s.move.Failed(why.Error()))
+		if errors.Is(err, shardrouter.ErrMoveChanged) { // somebody has taken it back
+			err = nil
+		}
+		return err
+	})
 }
 
 // beginAgain lets a move begin again, and waits until that is seen.

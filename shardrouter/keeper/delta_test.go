@@ -1,0 +1,31 @@
+package keeper
+
+import (
+	"testing"
+
+	"walletd/journal"
+)
+
+// TestADeltaHasTheFilterOnceItHasChanged: a partition that is about to come does not wait for megabytes that are there already,
+// and an id that was new and was evicted between two writes is not lost.
+func TestADeltaHasTheFilterOnceItHasChanged(t *testing.T) {
+	b := journal.NewBook(0, 1)
+	key := func(n byte, ms int64) { b.State.SetKey(journal.ID{4: n, 6: n}, journal.KeyRecord{TimeMS: ms}) }
+	key(1, 10)
+	b.State.Evict(20)
+	key(2, 30)
+	d := newDelta(b)
+	taken := func() *journal.Memory { return d.take().State.(*journal.Memory) }
+	key(3, 40)
+	if m := taken(); m.Filter.Blocks() != 0 || len(m.Keys) != 1 {
+		t.Errorf("%d blocks, %d keys", m.Filter.Blocks(), len(m.Keys))
+	}
+	key(4, 50)
+	b.State.Evict(60)
+	if m := taken(); !m.Filter.Covers(&d.Memory.Filter) || m.Filter.Blocks() != 4 || len(m.Keys) != 1 {
+		t.Errorf("%d blocks, %d keys", m.Filter.Blocks(), len(m.Keys))
+	}
+	if m := taken(); m.Filter.Blocks() != 0 || len(m.Keys) != 0 {
+		t.Errorf("%d blocks, %d keys", m.Filter.Blocks(), len(m.Keys))
+	}
+}
