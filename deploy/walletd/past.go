@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"walletd/gateway/tcc"
 	"walletd/journal"
@@ -62,6 +63,10 @@ func (n *node) pastName() string { return fmt.Sprintf("%s/%d", n.cfg.wallet, n.c
 // pastBytesMax bounds a request, and an answer.
 const pastBytesMax = 1 << 20
 
+// pastWithin is how long a projector waits for partitions to come, less than a gateway waits for it: what it knows of the others
+// is answered.
+const pastWithin = time.Second
+
 // servePast answers other processes' gateways, those of the same wallet.
 func servePast(p tcc.Past, wallet string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -83,7 +88,9 @@ func servePast(p tcc.Past, wallet string) http.HandlerFunc {
 			}
 			questions[i] = tcc.Question{At: at, ID: a.ID}
 		}
-		known, err := p.Past(r.Context(), questions)
+		ctx, cancel := context.WithTimeout(r.Context(), pastWithin)
+		defer cancel()
+		known, err := p.Past(ctx, questions)
 		if err != nil {
 			problem(w, "projection_behind", err.Error())
 			return

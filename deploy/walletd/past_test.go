@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"walletd/gateway/tcc"
 	"walletd/journal"
@@ -34,5 +35,33 @@ func TestAnotherWalletsProjectorIsNotBelieved(t *testing.T) {
 		}
 		p.client.CloseIdleConnections()
 		server.Close()
+	}
+}
+
+// lagging has one partition that does not come.
+type lagging struct{}
+
+func (lagging) Past(ctx context.Context, questions []tcc.Question) ([]tcc.Known, error) {
+	known := make([]tcc.Known, len(questions))
+	for i, q := range questions {
+		if q.At.Partition == 0 {
+			<-ctx.Done()
+			known[i].Behind = true
+		}
+		known[i].EvictedMS = 5
+	}
+	return known, nil
+}
+
+// TestOnePartitionBehindLeavesTheOthers: what a projector knows it tells before its gateway has given up.
+func TestOnePartitionBehindLeavesTheOthers(t *testing.T) {
+	server := httptest.NewServer(servePast(lagging{}, "w"))
+	defer server.Close()
+	p := &remotePast{url: server.URL, wallet: "w", client: server.Client()}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // a coordinator's
+	defer cancel()
+	known, err := p.Past(ctx, []tcc.Question{{At: journal.Position{Partition: 0}}, {At: journal.Position{Partition: 1}}})
+	if err != nil || len(known) != 2 || !known[0].Behind || known[1].Behind {
+		t.Errorf("%+v %v", known, err)
 	}
 }
