@@ -39,8 +39,8 @@ func markOf(epoch uint32) script {
 	return newScript(fmt.Sprintf("#!lua\n-- epoch %d\nreturn %d", epoch, epoch))
 }
 
-// Admit lets trains run that clients send in this epoch (Config.Epoch), until then in the shard's clock, ms since 1970: Lease makes
-// that longer. A keeper calls it when the shard is as the log says and the partitions are in its epoch, before the map shows
+// Admit lets trains run that clients send in this epoch (Config.Epoch), until then in the shard's clock, ms since 1970, whatever
+// lease was there: Lease makes that longer. A keeper calls it when the shard is as the log says and the partitions are in its epoch, before the map shows
 // that epoch, and never again: a shard that has lost the scripts (Look) has lost more.
 // ErrOvertaken: a keeper of a higher epoch has admitted trains.
 func (s *Shard) Admit(ctx context.Context, epoch uint32, untilMS int64) error {

@@ -68,3 +68,16 @@ func TestLeaseIsTheOwners(t *testing.T) {
 		}
 	}
 }
+
+// A replica has the lease that its primary got, in the primary's clock. What it is admitted for when it is promoted is counted in
+// its own, which may be behind.
+func TestAdmissionBeginsTheLease(t *testing.T) {
+	s := openShard(t, local.Redis(t).Addr)
+	b := tellerAt(t, s)
+	b.read(`open A -> opened`)
+	now, err := s.Time(t.Context())
+	must(t, err)
+	must(t, s.client.HSet(t.Context(), partsKey, leaseField, appendU56(nil, uint64(now.Add(time.Hour).UnixMilli()))).Err())
+	must(t, s.Admit(t.Context(), 1, now.UnixMilli()))
+	b.read(`open B -> lease_over`)
+}

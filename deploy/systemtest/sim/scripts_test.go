@@ -62,7 +62,7 @@ func (s *shardClient) Admit(ctx context.Context, epoch uint32, untilMS int64) er
 		if s.keeper > epoch {
 			return luascripts.ErrOvertaken
 		}
-		s.keeper, s.lease = epoch, max(s.lease, untilMS)
+		s.keeper, s.lease = epoch, untilMS
 		return nil
 	})
 }
