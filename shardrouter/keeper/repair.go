@@ -143,8 +143,11 @@ func (t *touched) event(e *journal.Event) error {
 		t.id(row.ID)
 		t.payers[row.ID] = row.Account
 	case journal.OpConfirm:
-		t.account(row.To)
 		t.id(row.ID)
+		if !e.Status.Accepted() { // its reservation may never have been: a Cancel came before it
+			return nil
+		}
+		t.account(row.To)
 		return t.reservation(row.Reservation)
 	case journal.OpCancel, journal.OpExpire:
 		if e.Status == journal.Tombstone {

@@ -114,6 +114,9 @@ func (b *bank) mix(ctx context.Context, rng *rand.Rand, name string) {
 			a.move(from, h, key, 1, a.ask)
 		case 1:
 			a.ask(home, journal.Row{Op: journal.OpCancel, ByKey: true, ID: id, Account: from})
+			if from != to { // of what never was
+				a.ask(home, journal.Row{Op: journal.OpConfirm, Verdict: uint8(journal.OK), ID: journal.ConfirmIDOf(id, "c"), Reservation: id, To: to, Amount: 4, Key: []byte("c")})
+			}
 		case 2, 3:
 			a.ask(home, journal.Row{Op: journal.OpReserve, ID: id, Account: from, Amount: 9, ExpiresInS: uint32(1 + rng.IntN(2)*3600)})
 			switch rng.IntN(3) {
@@ -187,3 +190,20 @@ func offset(t *testing.T, addr string) string {
 const spoilPart = `local p = redis.call('HGET', 'parts', '\0\1')
 local epoch, seq = struct.unpack('>I4I7', p)
 redis.call('HSET', 'parts', '\0\1', struct.pack('>I4I7', epoch * ARGV[1], seq + ARGV[2]) .. string.sub(p, 12))`
+
+// A confirm that was refused has touched its key and nothing else; the reservation may never have been.
+func TestRefusedConfirmIsRepaired(t *testing.T) {
+	b := journal.NewBook(0, 1)
+	touched := newTouched(b)
+	id := journal.IDOf(journal.HandleOf("payer"), "never")
+	row := journal.Row{Op: journal.OpConfirm, Verdict: journal.VerdictLocal, ID: journal.ConfirmIDOf(id, "c"), Reservation: id, To: journal.HandleOf("payee"), Amount: 4, Key: []byte("c")}
+	if err := touched.event(&journal.Event{Status: journal.AlreadyCancelled, Packed: row.Append(nil)}); err != nil {
+		t.Errorf("refused: %v", err)
+	}
+	if !touched.ids[row.ID] || len(touched.ids) != 1 || len(touched.accounts) != 0 {
+		t.Errorf("%d ids, %d accounts", len(touched.ids), len(touched.accounts))
+	}
+	if err := touched.event(&journal.Event{Status: journal.Confirmed, Packed: row.Append(nil)}); err == nil {
+		t.Error("a confirm of a reservation that nobody knows is believed")
+	}
+}
