@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -194,6 +195,47 @@ func TestAnswerThatNeverComes(t *testing.T) {
 	if got := w.available(shop); got != 3 {
 		t.Errorf("the shop has %d", got)
 	}
+}
+
+// TestElsewhereWhileATrainHangs: a shard has been out of reach for as long as rows wait, and the train that finds that out was sent
+// before the map showed another place: nobody is refused, they go there.
+func TestElsewhereWhileATrainHangs(t *testing.T) {
+	var runs atomic.Int64
+	w, proxy := proxied(t, func(c *Config) {
+		c.RetryFor = 300 * time.Millisecond
+		c.Open = func(addr string, epoch uint32) (Shard, error) {
+			s, err := luascripts.Open(luascripts.Config{Addr: addr, Epoch: epoch, ReadTimeout: time.Second})
+			return &counted{s, &runs}, err
+		}
+	})
+	w.open(1, "warm", 0)
+	proxy.BlackHole(true)
+	before := runs.Load()
+	s := newSink()
+	hangs := w.send(s, 1, opening(account(1, "hangs")))
+	w.eventually("it is sent again", func() bool { return runs.Load() == before+2 })
+	waits := w.send(s, 1, opening(account(1, "waits")))
+	w.load(0, 2)
+	w.republish(0, 2, w.redis[0].Addr)
+	w.durable()
+	if outs := s.wait(t, 2); outs[hangs].Status != journal.Opened || outs[waits].Status != journal.Opened {
+		t.Errorf("%v, and what waited behind it %v", outs[hangs].Status, outs[waits].Status)
+	}
+}
+
+// counted counts the trains that left.
+type counted struct {
+	*luascripts.Shard
+	runs *atomic.Int64
+}
+
+func (s *counted) Run(ctx context.Context, t *luascripts.Train) (luascripts.Reply, error) {
+	s.runs.Add(1)
+	return s.Shard.Run(ctx, t)
+}
+
+func opening(h journal.Handle) journal.Row {
+	return journal.Row{Op: journal.OpOpen, Account: h, Text: []byte(`{"id":"x"}`)}
 }
 
 // TestPartitionThatDoesNotServe: rows wait for a map with another epoch; without one they are refused, nothing moved.

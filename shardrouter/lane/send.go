@@ -172,7 +172,7 @@ func (ln *lane) doubt(j *journey) {
 // of reach for long answers what waits for it, too, and is tried with every train that comes.
 func (ln *lane) again(ctx context.Context, j *journey) bool {
 	now := time.Now()
-	if ln.trouble.IsZero() {
+	if ln.trouble.IsZero() || ln.elsewhere() { // what was out of reach was another place
 		ln.trouble = now
 	}
 	if ctx.Err() != nil || (!j.doubt.IsZero() && now.Sub(j.doubt) >= ln.l.cfg.UnsureFor) {
@@ -191,6 +191,13 @@ func (ln *lane) again(ctx context.Context, j *journey) bool {
 	j.tries++
 	ln.rest(ctx, min(againMin<<min(j.tries, 10), againMax))
 	return true
+}
+
+// elsewhere reports whether the shard is at another place, or in another epoch, than where it was tried last.
+func (ln *lane) elsewhere() bool {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	return ln.conn != nil && ln.conn.target != ln.target
 }
 
 // giveUp answers the sections that are chosen.
