@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"walletd/journal"
+	"walletd/luascripts"
 	"walletd/shardrouter"
 )
 
@@ -117,4 +119,67 @@ func unharmed(t *testing.T, probers []*prober) (stop func() (paid int64)) {
 		})
 	}
 	return func() int64 { over.Store(true); wg.Wait(); return paid.Load() }
+}
+
+// P10: a primary and its keeper are frozen; another keeper fails over. When both go on, the old primary answers nobody any more,
+// neither what waited at it meanwhile nor what a gateway with the old map sends it afterwards.
+func TestFrozenPrimaryAndKeeperAnswerNobody(t *testing.T) {
+	c := startCluster(t, clusterOptions{replicas: 1})
+	l := startLoad(t, c.wallet)
+	k := c.probers()[0] // of a partition of s1
+	old, other := c.leading(c.leader(0))
+	first, second := c.shards[0], c.replicas[0][0]
+	c.linked("s1", second.Addr)
+	shown, err := c.shownShards(c.gateways[0])
+	must(t, err)
+	stale, err := luascripts.Open(luascripts.Config{Addr: first.Addr, Epoch: shown["s1"].Epoch, ReadTimeout: 2 * recoverLimit})
+	must(t, err)
+	defer stale.Close()
+	from, to := journal.HandleOf(k.from), journal.HandleOf(k.to)
+	ask := func(key string) (journal.Status, error) {
+		var tr luascripts.Train
+		tr.Section(from.Partition(clusterPartitions), shown["s1"].Epoch)
+		row := journal.Row{Op: journal.OpRead, Account: from}
+		if key != "" {
+			row = journal.Row{Op: journal.OpTransfer, Verdict: journal.VerdictLocal, ID: journal.IDOf(from, key), Account: from, To: to, Amount: 1, Asset: 1, Key: []byte(key)}
+		}
+		tr.Add(row.Append(nil))
+		reply, err := stale.Run(t.Context(), &tr)
+		if err == nil && !reply.NextSection() {
+			err = reply.Err()
+		}
+		return reply.Section().Status, err
+	}
+	if s, err := ask(""); err != nil || s != journal.OK {
+		t.Fatalf("before: %v, %v", s, err)
+	}
+	l.advance(steady)
+	must(t, syscall.Kill(first.PID, syscall.SIGSTOP))
+	old.freeze()
+	refused := func(what, key string) {
+		if s, err := ask(key); err == nil && s == journal.OK || err != nil && !luascripts.NothingMoved(err) {
+			t.Errorf("%s: %v, %v", what, s, err)
+		}
+	}
+	var waiting sync.WaitGroup
+	for i := range 4 {
+		waiting.Go(func() { refused("a read that waited", "") })
+		waiting.Go(func() { refused("a transfer that waited", fmt.Sprint("waited-", i)) })
+	}
+	c.primaryIs("s1", second.Addr)
+	await(t, recoverLimit, "a probe pays", func() error { return k.pay(answerLimit) })
+	l.advance(steady)
+	if owner := c.leader(0); owner != other.name {
+		t.Errorf("partition 0 belongs to %s, not %s", owner, other.name)
+	}
+	must(t, syscall.Kill(first.PID, syscall.SIGCONT))
+	waiting.Wait()
+	old.thaw()
+	for began, i := time.Now(), 0; time.Since(began) < 2*time.Second; i++ {
+		refused("a read", "")
+		refused("a transfer", fmt.Sprint("late-", i))
+	}
+	c.linked("s1", first.Addr)
+	l.advance(steady)
+	c.check(l.stop())
 }
