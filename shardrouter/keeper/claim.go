@@ -61,10 +61,14 @@ func (r *reign) read(ctx context.Context, f *folded, t *tally) error {
 }
 
 // nextEpoch asks for epochs until there is one above all that the logs have seen: a counter that was restored from an old
-// copy gives lower ones for a while.
+// copy gives lower ones for a while. One that was given when somebody else may have been elected is not started: the proof of a
+// lease counts on that (prove).
 func (r *reign) nextEpoch(ctx context.Context) error {
 	for {
 		epoch, err := r.cfg.Store.NextEpoch(ctx, r.cfg.Shard, r.partitions)
+		if err == nil {
+			err = r.stillElected(ctx)
+		}
 		if err != nil {
 			return err
 		}
@@ -79,6 +83,23 @@ func (r *reign) nextEpoch(ctx context.Context) error {
 		}
 		r.cfg.Log.Warn("the epoch given is lower than one in the log", "given", epoch, "log", seen)
 	}
+}
+
+// certain reports whether nobody else can have been elected since the reign began.
+func (r *reign) certain() bool { return r.elected != nil && r.elected.Certain() }
+
+// stillElected waits until it is certain that nobody else has been elected until now; errUnelected, if somebody may have been.
+func (r *reign) stillElected(ctx context.Context) error {
+	for !r.certain() {
+		if r.elected == nil || r.elected.Err() != nil {
+			return errUnelected
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		pause(ctx, r.cfg.RestMin)
+	}
+	return nil
 }
 
 func newFolded(partition, partitions int) *folded {

@@ -37,6 +37,7 @@ var (
 	errDeposed     = errors.New("deposed")             // a later epoch has started
 	errShardLost   = errors.New("the shard lost us")   // it came back empty, or in another epoch: we go on, in a new one
 	errUnreachable = errors.New("the shard is away")   // others may reach it: the leadership goes, too, unless there are candidates
+	errUnelected   = errors.New("no longer elected")   // a later epoch is another's to start
 	errOtherMap    = errors.New("the map has changed") // other partitions, or another primary
 )
 

@@ -79,7 +79,7 @@ func (r *reign) provenUntil(ctx context.Context) (untilMS int64, err error) {
 
 // prove asks every log whether a later epoch had started when it was asked: errDeposed, if so.
 //
-// A log's end counts only while the election is certain. A broker that is cut off from the others, and we and the shard with
+// A log's end counts only while the election is certain, the one in which the epoch was taken. A broker that is cut off from the others, and we and the shard with
 // it, may believe to lead the log, and name an end long after the others have written behind it; then ZooKeeper is away for
 // us, too. Without it we append something: what a quorum has taken behind everything before.
 func (r *reign) prove(ctx context.Context) error {

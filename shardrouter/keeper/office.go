@@ -75,9 +75,10 @@ func (o *office) await(ctx context.Context) error {
 	}
 }
 
-// certain reports whether nobody else can have been elected until now.
-func (o *office) certain() bool {
+// leadership is the one of the moment, nil if there is none. Only while it lasts is it certain that nobody else was elected: in
+// between two of ours somebody may have been, and may have begun a reign.
+func (o *office) leadership() *shardrouter.Leadership {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.held != nil && o.held.Certain()
+	return o.held
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"walletd/journal"
 	"walletd/journal/relay"
 )
 
@@ -36,7 +35,7 @@ func (r *reign) failOver(ctx context.Context, why error) error {
 		case err == nil:
 			r.count(func(s *Stats) { s.Failovers++ })
 			return nil
-		case ctx.Err() != nil, errors.Is(err, errDeposed), errors.Is(err, journal.ErrDamaged):
+		case over(ctx, err):
 			return err
 		}
 		r.cfg.Log.Warn("candidate did not take over", "candidate", c.addr, "error", err)

@@ -38,7 +38,7 @@ type reign struct {
 	marks    *marks
 	relayer  *relay.Relay
 	fail     context.CancelCauseFunc // ends the reign
-	certain  func() bool             // nobody else can have been elected
+	elected  *shardrouter.Leadership // in which it began; nil: none
 	serving  atomic.Bool
 	moves    *intentions        // nil: partitions do not move
 	later    func(func() error) // while it serves: what is left to do about a partition that has left
@@ -50,7 +50,7 @@ func (k *Keeper) rule(ctx context.Context, o *office) (err error) {
 	if err != nil {
 		return err
 	}
-	r := &reign{Keeper: k, certain: o.certain, addr: home.Primary, shown: home.Primary, shownEpoch: home.Epoch, partitions: partitions, began: time.Now(), own: map[int]*folded{}, ends: map[int]journal.Cursor{}, held: newHoldings(0, partitions)}
+	r := &reign{Keeper: k, elected: o.leadership(), addr: home.Primary, shown: home.Primary, shownEpoch: home.Epoch, partitions: partitions, began: time.Now(), own: map[int]*folded{}, ends: map[int]journal.Cursor{}, held: newHoldings(0, partitions)}
 	if r.shard, err = k.cfg.Open(r.addr); err != nil {
 		return fmt.Errorf("open shard %s at %s: %w", k.cfg.Shard, r.addr, err)
 	}
@@ -119,7 +119,7 @@ func (r *reign) settleShard(ctx context.Context) error {
 
 // over reports whether a shard is settled, or never will be in this reign.
 func over(ctx context.Context, err error) bool {
-	return err == nil || ctx.Err() != nil || errors.Is(err, errDeposed) || errors.Is(err, journal.ErrDamaged)
+	return err == nil || ctx.Err() != nil || errors.Is(err, errDeposed) || errors.Is(err, errUnelected) || errors.Is(err, journal.ErrDamaged)
 }
 
 // trySettle: nothing runs in the shard from the comparison on, until it is as the log says and trains are admitted in our
@@ -295,6 +295,9 @@ func (r *reign) publish(ctx context.Context) error {
 			return nil, err
 		}
 		s := m.Shards[r.cfg.Shard]
+		if r.addr != r.shown && s.Epoch != r.shownEpoch { // its lease is not the one that was waited out
+			return nil, fmt.Errorf("%w: shard %s was served at %s in epoch %d meanwhile", errOtherMap, r.cfg.Shard, s.Primary, s.Epoch)
+		}
 		if s.Primary != r.addr { // the old one is a candidate from now on
 			s.Replicas = slices.DeleteFunc(slices.Clone(s.Replicas), func(a string) bool { return a == r.addr })
 			s.Replicas, s.Primary = append(s.Replicas, s.Primary), r.addr
