@@ -99,13 +99,20 @@ func (c *cluster) rest() *books {
 	for i := range shards {
 		shards[i] = c.shard(i)
 	}
+	dumps := make([]map[int]*journal.Book, len(shards))
 	c.eventually("everything comes to rest", func() bool {
 		b = c.fold()
-		return b.pairs(c) == 0 && c.equalSeqs(shards, b)
+		if b.pairs(c) != 0 || !c.equalSeqs(shards, b) {
+			return false
+		}
+		for i, s := range shards {
+			var err error
+			dumps[i], err = s.Dump(c.Context(), c.partitions)
+			c.must(err)
+		}
+		return c.equalSeqs(shards, b) // a dump takes a while, in which something may expire
 	})
-	for i, s := range shards {
-		dump, err := s.Dump(c.Context(), c.partitions)
-		c.must(err)
+	for i, dump := range dumps {
 		for _, p := range c.static.Current().PartitionsOf(shardName(i)) {
 			if dump[p] == nil || dump[p].Digest() != b.book[p].Digest() {
 				c.differ(b.book[p], dump[p])
