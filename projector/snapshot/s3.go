@@ -45,6 +45,9 @@ const s3Patience = 10 * time.Second
 
 var errSilent = errors.New("the store is silent")
 
+// s3Upload is as many patiences as a part that is sent may take.
+const s3Upload = 30
+
 // waiting bounds how long nothing comes.
 type waiting struct {
 	ctx      context.Context
@@ -53,8 +56,8 @@ type waiting struct {
 	timer    *time.Timer
 }
 
-func (s *S3) waiting(ctx context.Context) *waiting {
-	w := &waiting{patience: s.patience}
+func (s *S3) waiting(ctx context.Context, patience time.Duration) *waiting {
+	w := &waiting{patience: patience}
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
 	w.timer = time.AfterFunc(w.patience, func() { w.cancel(fmt.Errorf("%w for %v", errSilent, w.patience)) })
 	return w
@@ -84,6 +87,18 @@ func (a *attentive) Read(b []byte) (int, error) {
 		err = silent
 	}
 	return n, err
+}
+
+// uploading is what is sent: the time that passes between two readings is the store's.
+type uploading struct {
+	io.Reader
+	*waiting
+}
+
+func (u *uploading) Read(b []byte) (int, error) {
+	u.timer.Stop()
+	defer u.timer.Reset(u.patience)
+	return u.Reader.Read(b)
 }
 
 func (a *attentive) Close() error { return a.end(a.ReadCloser.Close()) }
@@ -128,13 +143,15 @@ func (s *S3) key(name string) string { return path.Join(s.cfg.Prefix, name) }
 
 // Put streams an upload in parts: the object appears when the last is there, and not when it is aborted.
 func (s *S3) Put(ctx context.Context, name string, write func(io.Writer) error) error {
+	w := s.waiting(ctx, s3Upload*s.patience)
 	from, to := io.Pipe()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		to.CloseWithError(write(to))
 	}()
-	_, err := s.client.PutObject(ctx, s.cfg.Bucket, s.key(name), from, -1, minio.PutObjectOptions{ContentType: "application/octet-stream", PartSize: s3Part, NumThreads: 1})
+	_, err := s.client.PutObject(w.ctx, s.cfg.Bucket, s.key(name), &uploading{from, w}, -1, minio.PutObjectOptions{ContentType: "application/octet-stream", PartSize: s3Part, NumThreads: 1})
+	err = w.end(err)
 	from.CloseWithError(cmp.Or(err, io.ErrClosedPipe)) // ends a writer that is still writing
 	<-done
 	if err != nil {
@@ -146,7 +163,7 @@ func (s *S3) Put(ctx context.Context, name string, write func(io.Writer) error) 
 // Get implements Store.
 func (s *S3) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	// Core's asks at once, and with a body in the answer: a bucket that is not there is another error than a missing file.
-	w := s.waiting(ctx)
+	w := s.waiting(ctx, s.patience)
 	o, _, _, err := minio.Core{Client: s.client}.GetObject(w.ctx, s.cfg.Bucket, s.key(name), minio.GetObjectOptions{})
 	if err == nil {
 		w.timer.Stop()
@@ -161,7 +178,7 @@ func (s *S3) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 
 // List implements Store.
 func (s *S3) List(ctx context.Context) ([]Object, error) {
-	w := s.waiting(ctx)
+	w := s.waiting(ctx, s.patience)
 	defer w.cancel(nil)
 	prefix := s.cfg.Prefix
 	if prefix != "" {
@@ -184,7 +201,7 @@ func (s *S3) List(ctx context.Context) ([]Object, error) {
 
 // Delete implements Store.
 func (s *S3) Delete(ctx context.Context, name string) error {
-	w := s.waiting(ctx)
+	w := s.waiting(ctx, s.patience)
 	if err := w.end(s.client.RemoveObject(w.ctx, s.cfg.Bucket, s.key(name), minio.RemoveObjectOptions{})); err != nil {
 		return fmt.Errorf("delete %s from %s: %w", name, s, err)
 	}

@@ -164,10 +164,13 @@ func TestASilentS3IsLeft(t *testing.T) {
 		replies int // bytes that come
 		read    func(*Shelf) error
 	}{
-		"the list":              {0, func(s *Shelf) error { _, err := s.Newest(t.Context(), 0); return err }},
-		"the middle of a list":  {50, func(s *Shelf) error { _, err := s.Newest(t.Context(), 0); return err }},
-		"a file":                {0, func(s *Shelf) error { _, err := s.Load(t.Context(), m, 0); return err }},
-		"the middle of a file":  {2000, func(s *Shelf) error { _, err := s.Load(t.Context(), m, 0); return err }},
+		"the list":             {0, func(s *Shelf) error { _, err := s.Newest(t.Context(), 0); return err }},
+		"the middle of a list": {50, func(s *Shelf) error { _, err := s.Newest(t.Context(), 0); return err }},
+		"a file":               {0, func(s *Shelf) error { _, err := s.Load(t.Context(), m, 0); return err }},
+		"the middle of a file": {2000, func(s *Shelf) error { _, err := s.Load(t.Context(), m, 0); return err }},
+		"an upload": {0, func(s *Shelf) error {
+			return s.Store.Put(t.Context(), "x", func(w io.Writer) error { _, err := w.Write(make([]byte, 100)); return err })
+		}},
 		"what is to be deleted": {0, func(s *Shelf) error { return s.Store.Delete(t.Context(), "x") }},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -182,7 +185,7 @@ func TestASilentS3IsLeft(t *testing.T) {
 				if !errors.Is(err, errSilent) || errors.Is(err, ErrDamaged) {
 					t.Errorf("%v", err)
 				}
-			case <-time.After(10 * time.Second):
+			case <-time.After(30 * time.Second):
 				t.Error("it still waits")
 			}
 		})

@@ -135,3 +135,51 @@ func TestKeyWindow(t *testing.T) {
 	c.rest()
 	t.Logf("%d transfers, %d old repeats, held %+v, %+v", len(m.rows), old, last, k.Stats().Window)
 }
+
+// TestKeyWindowOverMovesAndFailovers: keys go while partitions move to and fro and primaries die, and none is executed again,
+// wherever its partition is by then.
+func TestKeyWindowOverMovesAndFailovers(t *testing.T) {
+	c := newCluster(t, clusterOptions{servers: 2, replicas: 1, partitions: 4, config: shortWindow})
+	c.keepAll()
+	b := c.bank(2, 1_000_000)
+	m := &remembered{}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var workers sync.WaitGroup
+	for w := range 3 {
+		workers.Go(func() { b.trickle(ctx, t, m, w) })
+	}
+	dropped := func() (n uint64) {
+		for _, k := range c.keepers {
+			n += k.Stats().Window.Dropped
+		}
+		return n
+	}
+	for i := range 2 {
+		before := dropped()
+		c.eventually("slices are dropped", func() bool { return dropped() > before })
+		c.moveTo(0, shardName(1-i))
+		if i == 0 {
+			c.redis[0].Kill()
+		}
+	}
+	stop()
+	workers.Wait()
+	c.eventually("nothing is held any more", func() bool {
+		for _, k := range c.keepers {
+			if w := k.Stats().Window; k.Stats().State != Serving || w.Keys+w.Reservations > 0 {
+				return false
+			}
+		}
+		return true
+	})
+	a := c.asker()
+	for i := range m.rows {
+		if i%7 == 0 && !b.again(t, a, m.rows[i], &m.outs[i]) {
+			t.Errorf("transfer %d of %d is in a window", i, len(m.rows))
+		}
+	}
+	if s := c.keepers["k-s1"].Stats(); s.Failovers != 1 {
+		t.Errorf("%d failovers", s.Failovers)
+	}
+}
