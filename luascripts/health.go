@@ -2,6 +2,7 @@ package luascripts
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -13,6 +14,18 @@ type Health struct {
 	Replicas int    // connected
 	Used     uint64 // bytes
 	Max      uint64 // maxmemory, bytes; 0 = no bound
+}
+
+// roomMin is more than loading takes at a time, its buffers included, bytes.
+const roomMin = 8 << 20
+
+// room reports, as ErrOutOfMemory, that less than a tenth of the memory is left.
+func (s *Shard) room(ctx context.Context) error {
+	h, err := s.Health(ctx)
+	if err == nil && h.Max > 0 && h.Used+max(h.Max/10, roomMin) > h.Max {
+		err = fmt.Errorf("%w: %d of %d bytes are used", ErrOutOfMemory, h.Used, h.Max)
+	}
+	return err
 }
 
 // Health asks a Redis how it is, for operators: CheckSettings says what must be otherwise.

@@ -17,8 +17,9 @@ import (
 var ErrOvertaken = errors.New("overtaken by another loader")
 
 const (
-	loadPairs  = 500 // fields a script call
-	loadWindow = 16  // calls a pipeline
+	loadPairs  = 500      // fields a script call
+	loadBytes  = 64 << 10 // of a script call, after which it gets no more
+	loadWindow = 16       // calls a pipeline
 )
 
 // Load writes the Books' final state into the shard, whose records of those partitions must be gone (Wipe) or older states
@@ -165,6 +166,7 @@ func channelField(partition, source int) []byte {
 func (l *loader) fields(ctx context.Context, key string, each func(yield func(field, value []byte) bool)) error {
 	var args []any
 	var err error
+	bytes := 0
 	sc, pairs := loadScript, loadPairs
 	if key == filterKey {
 		sc, pairs = loadFilterScript, filterPairs
@@ -172,7 +174,7 @@ func (l *loader) fields(ctx context.Context, key string, each func(yield func(fi
 	send := func() bool {
 		if len(args) > 0 {
 			err = l.call(ctx, sc, key, args)
-			args = nil
+			args, bytes = nil, 0
 		}
 		return err == nil
 	}
@@ -181,7 +183,8 @@ func (l *loader) fields(ctx context.Context, key string, each func(yield func(fi
 			args = append(make([]any, 0, 2+2*pairs), l.field, l.token)
 		}
 		args = append(args, string(field), value)
-		return len(args) < 2+2*pairs || send()
+		bytes += len(field) + len(value)
+		return (len(args) < 2+2*pairs && bytes < loadBytes) || send()
 	})
 	send()
 	return err
@@ -208,6 +211,9 @@ func (l *loader) flush(ctx context.Context) error {
 	}
 	if l.pace != nil {
 		l.pace(ctx, time.Since(began))
+		if err := l.room(ctx); err != nil {
+			return err
+		}
 	}
 	for _, c := range l.calls {
 		if err := l.check(c.Int()); err != nil {

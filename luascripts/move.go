@@ -139,7 +139,7 @@ func (s *Shard) Join(ctx context.Context, keeper uint32, partition, partitions i
 }
 
 // Write writes the Book's records, a Memory's: all of it, or what has changed since. It does not serve yet. gently: the others'
-// trains come first.
+// trains come first, and a tenth of the memory is left to them: ErrOutOfMemory.
 func (l *Loading) Write(ctx context.Context, b *journal.Book, gently bool) error {
 	if l.to.pace = nil; gently {
 		l.to.pace = restAsLong

@@ -52,8 +52,10 @@ func (z *ZooKeeper) WatchMoves(ctx context.Context, fn func(map[int]Move)) {
 			fn(maps.Clone(all))
 		}
 		every := movesIdle
-		if len(told) > 0 {
-			every = movesBusy
+		for _, m := range told {
+			if m.State != MoveFailed { // those stay until people have looked
+				every = movesBusy
+			}
 		}
 		t := time.NewTimer(every)
 		select {

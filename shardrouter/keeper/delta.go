@@ -7,7 +7,6 @@ type delta struct {
 	*journal.Memory
 	book    *journal.Book
 	changed *journal.Memory
-	evicted bool // something since then: the filter may be another
 }
 
 // newDelta puts itself into the Book's place for its State, a Memory, all of which has been written.
@@ -17,13 +16,11 @@ func newDelta(b *journal.Book) *delta {
 	return d
 }
 
-// take answers a Book of what has changed, as it is now, and begins anew.
+// take answers a Book of what has changed, as it is now, and begins anew. What was evicted meanwhile is no change: a load puts the
+// ids of the window into the filter, too (luascripts), and all of the filter with every pass would take seconds of a freeze.
 func (d *delta) take() *journal.Book {
 	b := *d.book
-	if d.evicted { // rarely: it may be large, and the partition may be waiting
-		d.changed.Filter = d.Memory.Filter
-	}
-	b.State, d.changed, d.evicted = d.changed, journal.NewMemory(), false
+	b.State, d.changed = d.changed, journal.NewMemory()
 	return &b
 }
 
@@ -51,9 +48,4 @@ func (d *delta) SetReservation(id journal.ID, r journal.Reservation) {
 func (d *delta) SetDelivered(source int, seq uint64) {
 	d.Memory.SetDelivered(source, seq)
 	d.changed.SetDelivered(source, seq)
-}
-
-func (d *delta) Evict(beforeMS int64) {
-	d.Memory.Evict(beforeMS)
-	d.evicted = true
 }

@@ -58,33 +58,38 @@ func (r *reign) receive(ctx context.Context, p int) error {
 			return context.Cause(ctx)
 		case err == nil:
 			return nil
-		case errors.Is(err, journal.ErrDamaged): // its own log's: nothing that the partitions here depend on
-			a.undo(ctx)
-			return r.giveUp(ctx, p, err)
 		case errors.Is(err, errDeposed), errors.Is(err, errShardLost), errors.Is(err, relay.ErrEnded):
 			return err
 		case errors.Is(err, luascripts.ErrOvertaken):
 			return r.overtaken(ctx, err)
 		}
-		r.cfg.Log.Warn("moving: begun again", "partition", p, "reason", err)
 		a.undo(ctx)
+		given := error(nil)
+		switch {
+		case errors.Is(err, journal.ErrDamaged): // its own log's: nothing that the partitions here depend on
+			given = r.giveUp(ctx, a.move, "the partition's log cannot be read", err)
+		case errors.Is(err, luascripts.ErrOutOfMemory): // the partitions here need the rest
+			given = r.giveUp(ctx, a.move, "the shard has no room for the partition", err)
+		default:
+			r.cfg.Log.Warn("moving: begun again", "partition", p, "reason", err)
+		}
+		if given != nil {
+			return given
+		}
 		pause(ctx, askAgain)
 	}
 }
 
 // giveUp says why a move to us comes to nothing. Whatever its source has stopped, it takes back.
-func (r *reign) giveUp(ctx context.Context, p int, why error) error {
-	r.cfg.Log.Error("moving: given up, the partition's log cannot be read", "partition", p, "error", why)
-	s, _ := r.moves.look(p)
-	if s.move == nil || s.move.To != r.cfg.Shard {
-		return nil
-	}
-	return r.patiently(ctx, "give up", p, func() error {
-		err := r.replaceMove(ctx, *s.move, *s.move.Failed(why.Error()))
-		if errors.Is(err, shardrouter.ErrMoveChanged) { // somebody has taken it back
-			err = nil
-		}
-		return err
+func (r *reign) giveUp(ctx context.Context, m shardrouter.Move, what string, why error) error {
+	r.cfg.Log.Error("moving: given up, "+what, "partition", m.Partition, "error", why)
+	return r.patiently(ctx, "give up", m.Partition, func() error {
+		return r.cfg.Moves.ChangeMove(ctx, m.Partition, func(_ *shardrouter.Map, now *shardrouter.Move) (*shardrouter.Move, error) {
+			if now == nil || now.From != m.From || now.To != m.To { // somebody has taken it back
+				return now, nil
+			}
+			return now.Failed(what + ": " + why.Error()), nil
+		})
 	})
 }
 
@@ -131,7 +136,14 @@ func (a *arrival) load(ctx context.Context) (err error) {
 		return err
 	}
 	a.cfg.atStep("loading")
-	if err := a.loading.Write(ctx, a.f.book, true); err != nil {
+	select { // others that arrive wait: trains share the shard with one of them
+	case a.loads <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	err = a.loading.Write(ctx, a.f.book, true)
+	<-a.loads
+	if err != nil {
 		return err
 	}
 	a.changed = newDelta(a.f.book)
@@ -220,7 +232,15 @@ func (a *arrival) ask(ctx context.Context) (asked shardrouter.Move, err error) {
 	}
 	asked = shardrouter.Move{Partition: a.p, From: a.move.From, To: a.move.To, State: shardrouter.MoveFreezing, Copied: a.f.book.Seq, Of: a.f.book.Seq}
 	err = a.patiently(ctx, "ask", a.p, func() error {
-		return a.replaceMove(ctx, shardrouter.Move{Partition: a.p, From: asked.From, To: asked.To, State: shardrouter.MoveCopying}, asked)
+		return a.cfg.Moves.ChangeMove(ctx, a.p, func(_ *shardrouter.Map, now *shardrouter.Move) (*shardrouter.Move, error) {
+			switch {
+			case now == nil || now.From != asked.From || now.To != asked.To || now.State == shardrouter.MoveFailed:
+				return nil, shardrouter.ErrMoveChanged
+			case now.State == shardrouter.MoveCopying:
+				return &asked, nil
+			}
+			return now, nil // asked without a reply, and the source may have stopped already
+		})
 	})
 	if err == nil {
 		a.cfg.atStep("asked")

@@ -85,6 +85,10 @@ func (r *reign) provenUntil(ctx context.Context) (untilMS int64, err error) {
 func (r *reign) prove(ctx context.Context) error {
 	certain, owned := r.certain(), r.held.proven()
 	least := make([]int64, len(owned)) // offsets that the ends must be behind
+	if !certain && len(owned) == 0 {
+		// No log says anything about us, and a partition that comes or goes must not serve under a lease that nothing proves.
+		return fmt.Errorf("%w: somebody else may have been elected, and no partition's log tells", errUnproven)
+	}
 	if !certain {
 		var err error
 		if least, err = r.appendProof(ctx, owned); err != nil {

@@ -64,12 +64,14 @@ func (r *reign) giveNow(ctx context.Context, m shardrouter.Move, own holding) (g
 	note.State, note.Epoch, note.Seq = shardrouter.MoveFrozen, own.epoch, end.Seq
 	note.Chain, note.Digest = hex.EncodeToString(end.Chain[:]), r.digest(ctx, p)
 	err = r.patiently(ctx, "note", p, func() error { return r.replaceMove(ctx, m, note) })
-	if err == nil {
+	switch {
+	case err == nil:
 		r.cfg.atStep("noted")
 		gone, err = r.awaitEnd(ctx, p, own, began)
+	case errors.Is(err, shardrouter.ErrMoveChanged): // taken back; or noted, without a reply, and all is over already
+		gone, err = r.isGone(ctx, p, own)
 	}
 	switch {
-	case errors.Is(err, shardrouter.ErrMoveChanged):
 	case err != nil:
 		return false, err
 	case gone:
@@ -144,20 +146,27 @@ func (r *reign) replaceMove(ctx context.Context, as, by shardrouter.Move) error 
 	})
 }
 
+// away reports whether the map gives the partition to another shard.
+func (h holding) away(s seen) bool { return s.away > h.epoch }
+
 // awaitEnd waits until the map names the destination, or the move is taken back, by us when it takes too long.
 func (r *reign) awaitEnd(ctx context.Context, p int, own holding, began time.Time) (gone bool, err error) {
-	away := func(s seen) bool { return s.away > own.epoch }
 	soon, cancel := context.WithDeadline(ctx, began.Add(frozenMax))
 	defer cancel()
 	noted := false
 	_, err = r.moves.await(soon, p, func(s seen) bool {
 		frozen := s.is(shardrouter.MoveFrozen)
 		noted = noted || frozen
-		return away(s) || s.move == nil || s.is(shardrouter.MoveFailed) || (noted && !frozen)
+		return own.away(s) || s.move == nil || s.is(shardrouter.MoveFailed) || (noted && !frozen)
 	})
 	if err != nil && ctx.Err() != nil {
 		return false, err
 	}
+	return r.isGone(ctx, p, own)
+}
+
+// isGone reports whether the map names the destination; if not, the move is taken back.
+func (r *reign) isGone(ctx context.Context, p int, own holding) (gone bool, err error) {
 	// Map and move are changed together, so they are asked together.
 	back := false
 	err = r.patiently(ctx, "take back", p, func() error {
@@ -171,7 +180,7 @@ func (r *reign) awaitEnd(ctx context.Context, p int, own holding, began time.Tim
 	if err != nil || back {
 		return false, err
 	}
-	_, err = r.moves.await(ctx, p, away)
+	_, err = r.moves.await(ctx, p, own.away)
 	return err == nil, err
 }
 

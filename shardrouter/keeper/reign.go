@@ -42,6 +42,7 @@ type reign struct {
 	serving  atomic.Bool
 	moves    *intentions        // nil: partitions do not move
 	later    func(func() error) // while it serves: what is left to do about a partition that has left
+	loads    chan struct{}      // has room for one: who loads a partition that arrives
 }
 
 // rule reigns once, from the new epoch to whatever ends it.
@@ -50,7 +51,7 @@ func (k *Keeper) rule(ctx context.Context, o *office) (err error) {
 	if err != nil {
 		return err
 	}
-	r := &reign{Keeper: k, elected: o.leadership(), addr: home.Primary, shown: home.Primary, shownEpoch: home.Epoch, partitions: partitions, began: time.Now(), own: map[int]*folded{}, ends: map[int]journal.Cursor{}, held: newHoldings(0, partitions)}
+	r := &reign{Keeper: k, elected: o.leadership(), addr: home.Primary, shown: home.Primary, shownEpoch: home.Epoch, partitions: partitions, began: time.Now(), own: map[int]*folded{}, ends: map[int]journal.Cursor{}, held: newHoldings(0, partitions), loads: make(chan struct{}, 1)}
 	if r.shard, err = k.cfg.Open(r.addr); err != nil {
 		return fmt.Errorf("open shard %s at %s: %w", k.cfg.Shard, r.addr, err)
 	}
