@@ -23,6 +23,7 @@ type clusterStand struct {
 	wires   map[string]*faultproxy.Proxy // by target
 	servers map[string]*serverFaults     // ZooKeeper and the broker
 	members map[string]*memberFaults
+	moves   *moves
 }
 
 // clusterSlot are the servers that runs share.
@@ -34,10 +35,10 @@ type clusterSlot struct {
 func newClusterForm(t testing.TB) *form {
 	s := newClusterSlot(t)
 	return &form{
-		timing: timing{length: 8 * time.Second, lasts: 5 * time.Second, faultsMax: 5},
+		timing: timing{length: 8 * time.Second, lasts: 5 * time.Second, faultsMax: 5, window: 2 * time.Second},
 		load:   loadOptions{sessions: 4, workers: 12, perSecond: 500, perPartition: 1, loners: 2, readers: 1, burst: 100},
 		can:    func() []fault { return sortedFaults(newClusterFaults().faults()) },
-		start:  func(t testing.TB, _ int, _ uint64, _ string) stand { return newClusterStand(t, s) },
+		start:  func(t testing.TB, _ int, of *schedule, _ string) stand { return newClusterStand(t, s, of.window) },
 		slots:  1,
 	}
 }
@@ -64,12 +65,16 @@ func newClusterFaults() *clusterStand {
 	return s
 }
 
-func newClusterStand(t testing.TB, slot *clusterSlot) *clusterStand {
+func newClusterStand(t testing.TB, slot *clusterSlot, window time.Duration) *clusterStand {
 	t.Helper()
 	s := newClusterFaults()
 	s.t = t
 	s.wires[kafkaWire], s.wires[zkWire] = slot.broker.wire, faultproxy.ForTest(t, slot.zookeeper.Addr)
-	s.cluster = startCluster(t, clusterOptions{servers: func(c *cluster) {
+	var keyWindow string
+	if window > 0 {
+		keyWindow = window.String()
+	}
+	s.cluster = startCluster(t, clusterOptions{keyWindow: keyWindow, servers: func(c *cluster) {
 		c.zookeeper, c.kafka = []*local.Server{slot.zookeeper}, []*local.Server{slot.broker.server}
 		c.reached = map[string]string{slot.zookeeper.Addr: s.wires[zkWire].Addr(), slot.broker.server.Addr: slot.broker.wire.Addr()}
 		for i := range labShards {
@@ -86,6 +91,13 @@ func newClusterStand(t testing.TB, slot *clusterSlot) *clusterStand {
 	s.servers[zkName], s.servers[kafkaName] = &serverFaults{t: t, server: slot.zookeeper}, &slot.broker.serverFaults
 	slot.broker.t = t
 	s.members["projector"] = &memberFaults{member: s.projector}
+	s.moves = s.cluster.wallet.movesAt(func() (addrs []string) {
+		for _, m := range s.cluster.members() {
+			addrs = append(addrs, m.addr)
+		}
+		return addrs
+	})
+	s.cluster.wallet.keyRecords = s.keyRecords
 	around := *s.cluster.wallet
 	s.around, around.gateways = &around, nil
 	for i := range 2 {
@@ -117,10 +129,27 @@ func (s *clusterStand) faults() map[fault]func() func() {
 	for target, m := range s.members {
 		all[fault{kindKill, target}], all[fault{kindFreeze, target}] = m.kill, m.freeze
 	}
+	maps.Copy(all, s.moves.faults(clusterPartitions))
+	for i := range labShards {
+		all[fault{kindDrain, numbered("shard", i)}] = func() func() { return s.cluster.wallet.drain(i) }
+	}
 	return all
 }
 
+// keyRecords is how many keys the shards hold, by their keepers.
+func (s *clusterStand) keyRecords() (sum float64, err error) {
+	for _, k := range s.keepers {
+		held, err := s.at(k).sum("wallet_key_records{")
+		if err != nil {
+			return 0, err
+		}
+		sum += held
+	}
+	return sum, nil
+}
+
 func (s *clusterStand) whole() {
+	s.moves.end()
 	for _, x := range s.servers {
 		if x != nil {
 			x.whole()

@@ -23,6 +23,7 @@ type devStand struct {
 	around *wallet // through the doors' proxies
 	redis  [labShards]*redisFaults
 	doors  [labGateways]*faultproxy.Proxy
+	moves  *moves
 
 	mu    sync.Mutex
 	still bool // walletd is frozen
@@ -30,17 +31,22 @@ type devStand struct {
 
 func newDevForm() *form {
 	return &form{
-		timing: timing{length: 4 * time.Second, lasts: 2 * time.Second, faultsMax: 5},
+		timing: timing{length: 4 * time.Second, lasts: 2 * time.Second, faultsMax: 5, window: 2 * time.Second},
 		load:   loadOptions{sessions: 4, workers: 12, perSecond: 700, perPartition: 2, loners: 2, readers: 1, burst: 100},
 		can:    func() []fault { return sortedFaults(new(devStand).faults()) },
-		start:  func(t testing.TB, _ int, _ uint64, _ string) stand { return newDevStand(t) },
+		start:  func(t testing.TB, _ int, s *schedule, _ string) stand { return newDevStand(t, s.window) },
 		slots:  2,
 	}
 }
 
-func newDevStand(t testing.TB) *devStand {
+func newDevStand(t testing.TB, window time.Duration) *devStand {
 	t.Helper()
-	s := &devStand{dev: startDev(t, labPartitions, "--shards", strconv.Itoa(labShards))}
+	flags := []string{"--shards", strconv.Itoa(labShards)}
+	if window > 0 {
+		flags = append(flags, "--key-window", window.String())
+	}
+	s := &devStand{dev: startDev(t, labPartitions, flags...)}
+	s.moves = s.wallet.movesAt(func() []string { return []string{s.admin} })
 	around := *s.dev.wallet
 	s.around, around.gateways = &around, nil
 	for i := range s.doors {
@@ -65,6 +71,10 @@ func (s *devStand) faults() map[fault]func() func() {
 	}
 	for i := range labGateways {
 		maps.Copy(all, wireFaults(numbered(clientWire, i), nil, func() []*faultproxy.Proxy { return s.doors[i : i+1] }))
+	}
+	maps.Copy(all, s.moves.faults(labPartitions))
+	for i := range labShards {
+		all[fault{kindDrain, numbered("shard", i)}] = func() func() { return s.dev.wallet.drain(i) }
 	}
 	return all
 }
@@ -109,6 +119,7 @@ func (s *devStand) thawed() {
 }
 
 func (s *devStand) whole() {
+	s.moves.end()
 	s.thawed()
 	for _, r := range s.redis {
 		r.thaw()

@@ -49,6 +49,8 @@ type inprocess struct {
 	router *shardrouter.Static
 	said   *slog.Logger
 	shelf  *snapshot.Shelf // nil: every fold begins at 0
+	window time.Duration   // key window; 0: as usual
+	moves  *moves
 
 	trains [labRedis]*faultproxy.Proxy // the ways that the map names
 	doors  [labGateways]*faultproxy.Proxy
@@ -79,11 +81,11 @@ func newInprocess(t testing.TB, slots int, brokers bool) *form {
 		all = append(all, s)
 	}
 	return &form{
-		timing: timing{length: 1200 * time.Millisecond, lasts: time.Second, faultsMax: 10},
+		timing: timing{length: 1200 * time.Millisecond, lasts: time.Second, faultsMax: 10, window: time.Second},
 		load:   loadOptions{sessions: 4, workers: 8, perSecond: 500, perPartition: 2, loners: 1, readers: 1, burst: 40},
 		can:    func() []fault { return sortedFaults((&inprocess{broker: all[0].broker}).faults()) },
-		start: func(t testing.TB, n int, seed uint64, keep string) stand {
-			return startInprocess(t, all[n], keep, seed)
+		start: func(t testing.TB, n int, s *schedule, keep string) stand {
+			return startInprocess(t, all[n], keep, s)
 		},
 		slots: slots,
 	}
@@ -91,20 +93,21 @@ func newInprocess(t testing.TB, slots int, brokers bool) *form {
 
 // startInprocess starts a wallet. In half of them the first shard has a replica, and a spare is there; in two of three
 // snapshots are taken all the time, and folds begin there.
-func startInprocess(t testing.TB, s *slot, dir string, seed uint64) *inprocess {
+func startInprocess(t testing.TB, s *slot, dir string, of *schedule) *inprocess {
 	t.Helper()
-	f := &inprocess{t: t, redis: s.redis, said: labLogger(t, dir)}
+	f := &inprocess{t: t, redis: s.redis, said: labLogger(t, dir), window: of.window}
 	for i, r := range f.redis {
 		r.t, r.set = t, map[string]bool{"maxmemory": true, "maxmemory-policy": true}
 		r.whole()
 		mustDo(t, "empty "+r.name, r.ask("REPLICAOF NO ONE"), r.ask("FLUSHALL"), r.ask("SCRIPT FLUSH"), r.ask("CONFIG RESETSTAT"))
 		f.trains[i] = faultproxy.ForTest(t, r.hand.addr())
 	}
-	initial, err := f.firstMap(seed%2 == 0)
+	initial, err := f.firstMap(hasReplica(of.seed))
 	mustDo(t, "map", err)
 	f.router, err = shardrouter.NewStatic(shardrouter.StaticConfig{Initial: initial})
 	mustDo(t, "map", err)
-	f.w = &wallet{t: t, partitions: labPartitions, inProcess: f.reconcile,
+	f.moves = &moves{request: f.request, takeBack: f.takeBack, at: f.placed}
+	f.w = &wallet{t: t, partitions: labPartitions, inProcess: f.reconcile, placed: f.placed, keyRecords: f.keyRecords,
 		openLog: func() (journal.Log, func() error, error) { return f.log, func() error { return nil }, nil }}
 	if f.broker = s.broker; f.broker != nil {
 		s.topics++
@@ -115,7 +118,7 @@ func startInprocess(t testing.TB, s *slot, dir string, seed uint64) *inprocess {
 		t.Cleanup(func() { _ = files.Close() })
 		f.log, f.w.durable = files, newEnds(files).durable
 	}
-	if seed%3 != 0 {
+	if of.seed%3 != 0 {
 		f.shelf = &snapshot.Shelf{Wallet: "lab", Partitions: labPartitions, Store: snapshot.NewDir(filepath.Join(dir, "snapshots")), Logger: f.said}
 	}
 	f.projector = newLabProjector(f, filepath.Join(dir, "projection"))
@@ -150,6 +153,9 @@ func (f *inprocess) firstMap(candidates bool) (*shardrouter.Map, error) {
 	return m, err
 }
 
+// hasReplica: in every other schedule the first shard has one, and there is a spare.
+func hasReplica(seed uint64) bool { return seed%2 == 0 }
+
 func shardID(i int) string { return fmt.Sprintf("s%d", i+1) }
 
 // labLogger writes what the parts say beside the data.
@@ -173,6 +179,7 @@ func (f *inprocess) start() {
 
 // stop ends every part, as a crash does.
 func (f *inprocess) stop() {
+	f.moves.end()
 	f.calm()
 	for _, g := range f.gateways {
 		g.stop()
@@ -202,6 +209,11 @@ func (f *inprocess) calm() {
 	for _, d := range f.doors {
 		if d != nil {
 			d.Heal()
+		}
+	}
+	for _, g := range f.gateways {
+		if g != nil {
+			g.news.goOn()
 		}
 	}
 	f.projector.log.whole()
@@ -255,6 +267,7 @@ func (f *inprocess) faults() map[fault]func() func() {
 		all[fault{kindKill, target}] = func() func() { f.keepers[i].stop(); return f.keepers[i].start }
 		all[fault{kindRival, target}] = func() func() { f.rivals[i].start(); return f.rivals[i].stop }
 		all[fault{kindZombie, target}] = func() func() { return f.zombie(i) }
+		all[fault{kindDeposed, target}] = func() func() { return f.deposed(i) }
 		all[fault{kindAppend, target}] = func() func() { return f.keepers[i].log.lose() }
 		all[fault{kindRefusal, target}] = func() func() { return f.keepers[i].log.deny() }
 		all[fault{kindStall, target}] = func() func() { return f.keepers[i].log.freeze() }
@@ -262,6 +275,11 @@ func (f *inprocess) faults() map[fault]func() func() {
 	for i := range labGateways {
 		maps.Copy(all, wireFaults(numbered(clientWire, i), nil, func() []*faultproxy.Proxy { return f.doors[i : i+1] }))
 		all[fault{kindKill, numbered("gateway", i)}] = func() func() { f.gateways[i].stop(); return f.gateways[i].start }
+		all[fault{kindNews, numbered("gateway", i)}] = func() func() { return f.gateways[i].news.stop() }
+	}
+	maps.Copy(all, f.moves.faults(labPartitions))
+	for i := range labShards {
+		all[fault{kindDrain, numbered("shard", i)}] = func() func() { return f.moves.drain(shardID(i)) }
 	}
 	if f.broker != nil {
 		maps.Copy(all, wireFaults(kafkaWire, nil, func() []*faultproxy.Proxy { return []*faultproxy.Proxy{f.broker.wire} }))

@@ -2,19 +2,23 @@ package systemtest
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"walletd/deploy/faultproxy"
 	"walletd/deploy/walletd"
 	"walletd/gateway"
+	"walletd/gateway/tcc"
 	"walletd/journal"
 	"walletd/luascripts"
 	"walletd/projector"
 	"walletd/projector/snapshot"
 	"walletd/projector/view"
+	"walletd/shardrouter"
 	"walletd/shardrouter/keeper"
 	"walletd/shardrouter/lane"
 )
@@ -27,8 +31,8 @@ const (
 	labReadTimeout = 300 * time.Millisecond
 )
 
-func (f *inprocess) lanes() *lane.Lanes {
-	l, err := lane.New(lane.Config{Partitions: labPartitions, Map: f.router, Log: f.said, RetryFor: labRetryFor, UnsureFor: labUnsureFor, HeldFor: labHeldFor,
+func (f *inprocess) lanes(source shardrouter.Source) *lane.Lanes {
+	l, err := lane.New(lane.Config{Partitions: labPartitions, Map: source, Log: f.said, RetryFor: labRetryFor, UnsureFor: labUnsureFor, HeldFor: labHeldFor,
 		Open: func(addr string, epoch uint32) (lane.Shard, error) {
 			return luascripts.Open(luascripts.Config{Addr: addr, Epoch: epoch, ReadTimeout: labReadTimeout})
 		}})
@@ -44,6 +48,7 @@ type labKeeper struct {
 	name  string
 	log   *roughLog
 	ways  []*faultproxy.Proxy // its own to each Redis
+	kept  atomic.Pointer[keeper.Keeper]
 }
 
 func newLabKeeper(f *inprocess, shard int, name string) *labKeeper {
@@ -74,20 +79,21 @@ func (k *labKeeper) calm() {
 
 func (k *labKeeper) start() {
 	k.run(func(ctx context.Context) []func() {
-		lanes := k.f.lanes()
+		lanes := k.f.lanes(k.f.router)
 		var snapshots keeper.Snapshots
 		if k.f.shelf != nil {
 			snapshots = walletd.BeginningsOf(k.f.shelf)
 		}
-		kept, err := keeper.New(keeper.Config{Snapshots: snapshots, Shard: shardID(k.shard), Name: k.name, Partitions: labPartitions, Map: k.f.router, Store: k.f.router,
+		kept, err := keeper.New(keeper.Config{Snapshots: snapshots, Shard: shardID(k.shard), Name: k.name, Partitions: labPartitions, Map: k.f.router, Store: k.f.router, Moves: k.f.router, KeyWindow: k.f.window,
 			Election: k.f.router, Journal: k.log, Shards: lanes, Marks: lanes.Mark, Log: k.f.said.With("keeper", k.name),
 			Open: func(addr string) (keeper.Shard, error) {
-				return luascripts.Open(luascripts.Config{Addr: k.way(addr), ReadTimeout: labReadTimeout})
+				return luascripts.Open(luascripts.Config{Addr: k.way(addr), ReadTimeout: labReadTimeout, KeySlice: k.f.slice()})
 			},
 			OfferAgain: 300 * time.Millisecond, MarksEvery: 50 * time.Millisecond, WatchEvery: 20 * time.Millisecond, Unreachable: 500 * time.Millisecond,
 			Lease: 400 * time.Millisecond, ReplicasEvery: 200 * time.Millisecond,
 			RestMin: 10 * time.Millisecond, RestMax: 200 * time.Millisecond})
 		mustDo(k.f.t, "keeper", err)
+		k.kept.Store(kept)
 		return []func(){
 			func() { _ = lanes.Run(ctx) },
 			func() {
@@ -110,15 +116,18 @@ type labGateway struct {
 	addr string
 	http *http.Server
 	gate *gateway.Server
+	news *oldNews
 }
 
-func newLabGateway(f *inprocess, addr string) *labGateway { return &labGateway{f: f, addr: addr} }
+func newLabGateway(f *inprocess, addr string) *labGateway {
+	return &labGateway{f: f, addr: addr, news: &oldNews{Source: f.router}}
+}
 
 func (g *labGateway) start() {
 	g.run(func(ctx context.Context) []func() {
-		lanes := g.f.lanes()
+		lanes := g.f.lanes(g.news)
 		var err error
-		g.gate, err = gateway.New(gateway.Config{Assets: journal.DevAssets, Partitions: labPartitions, Shards: lanes, Reads: g.f.projector, Logger: g.f.said})
+		g.gate, err = gateway.New(gateway.Config{Assets: journal.DevAssets, Partitions: labPartitions, Shards: lanes, Reads: g.f.projector, Past: g.f.projector, Logger: g.f.said})
 		mustDo(g.f.t, "gateway", err)
 		listener, err := net.Listen("tcp4", g.addr)
 		mustDo(g.f.t, "gateway", err)
@@ -147,6 +156,8 @@ type labProjector struct {
 	dir   string
 	log   *roughLog
 	view  *view.View
+	past  sync.RWMutex // held while the view is asked about old keys
+	begun context.Context
 	taker *snapshot.Taker              // nil: no snapshots
 	reads atomic.Pointer[http.Handler] // nil while it is down
 }
@@ -161,7 +172,9 @@ func (p *labProjector) start() {
 		mustDo(p.f.t, "projection", err)
 		run, err := projector.New(projector.Config{Log: p.log, View: v, Assets: journal.DevAssets, Logger: p.f.said})
 		mustDo(p.f.t, "projector", err)
-		p.view = v
+		p.past.Lock()
+		p.view, p.begun = v, ctx
+		p.past.Unlock()
 		reads := walletd.ReadsOf(v, journal.DevAssets, run.Behind)
 		p.reads.Store(&reads)
 		parts := []func(){func() {
@@ -188,10 +201,25 @@ func (p *labProjector) stop() {
 		p.taker.Close()
 		p.taker = nil
 	}
+	p.past.Lock()
+	defer p.past.Unlock()
 	if p.view != nil {
 		_ = p.view.Close()
 		p.view = nil
 	}
+}
+
+// Past implements tcc.Past.
+func (p *labProjector) Past(ctx context.Context, questions []tcc.Question) ([]tcc.Known, error) {
+	p.past.RLock()
+	defer p.past.RUnlock()
+	if p.view == nil {
+		return nil, errors.New("the projector is down")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.begun, cancel)()
+	return walletd.PastOf(p.view).Past(ctx, questions)
 }
 
 // ServeHTTP implements http.Handler: what a gateway's proxy to the projector does.

@@ -30,7 +30,7 @@ type form struct {
 	timing
 	load  loadOptions
 	can   func() []fault                                               // what its stands suffer, sorted
-	start func(t testing.TB, slot int, seed uint64, keep string) stand // keep: where its data lies
+	start func(t testing.TB, slot int, s *schedule, keep string) stand // keep: where its data lies
 	slots int                                                          // how many may run at the same time
 }
 
@@ -49,7 +49,7 @@ func runSchedule(t testing.TB, f *form, s schedule, slot int, keep string) (o ou
 	o.failure = trial.Run(t, func(t testing.TB) {
 		mustDo(t, "data directory", os.MkdirAll(keep, 0o755))
 		t = &inDir{TB: t, dir: keep}
-		stand := f.start(t, slot, s.seed, keep)
+		stand := f.start(t, slot, &s, keep)
 		t.Cleanup(stand.whole) // what is frozen cannot be stopped
 		options := f.load
 		options.mix, options.seed, options.funds = mixes[s.mix], s.seed, s.funds
@@ -58,7 +58,13 @@ func runSchedule(t testing.TB, f *form, s schedule, slot int, keep string) (o ou
 		inflict(t, stand, &s)
 		stand.whole()
 		healed := time.Now()
-		w.check(l.stop())
+		ledger := l.stop()
+		w.movesEnd(&s)
+		if s.window > 0 {
+			w.keysGone()
+			w.repeatAll(ledger, repeatsMax)
+		}
+		w.check(ledger)
 		if took := time.Since(healed); took > drainLimit+recoverLimit {
 			t.Errorf("it took %v to come to rest", took)
 		}

@@ -32,12 +32,16 @@ type schedule struct {
 	mix    string
 	funds  journal.Amount // of each account
 	length time.Duration  // of the load
+	window time.Duration  // key window; 0: as usual, so that no key goes
 	faults []planned
 }
 
 func (s schedule) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "form %s, seed %d: %v of %s, accounts of %d", s.form, s.seed, s.length.Round(time.Millisecond), s.mix, s.funds)
+	if s.window > 0 {
+		fmt.Fprintf(&b, ", keys go after %v", s.window)
+	}
 	for _, f := range s.faults {
 		fmt.Fprintf(&b, "\n    %v", f)
 	}
@@ -66,6 +70,7 @@ var mixNames = []string{"everything", "transfers", "reservations", "repeats", "c
 type timing struct {
 	length, lasts time.Duration // about; a fault may last between a moment and this
 	faultsMax     int
+	window        time.Duration // that keys have in a third of the schedules
 }
 
 // newSchedule makes the schedule of a seed out of the faults that a form can inflict.
@@ -75,22 +80,76 @@ func newSchedule(form string, seed uint64, can []fault, t timing) schedule {
 	if s.funds = labFunds; chance.IntN(3) == 0 {
 		s.funds = labPoor
 	}
+	if chance.IntN(3) == 0 { // most keys go while they are asked for again
+		s.window = t.window
+		s.length += 2 * t.window
+	}
 	begin, within := time.Duration(0), s.length*4/5
 	if chance.IntN(3) == 0 { // a storm: everything within a moment
 		begin, within = within/2, within/10
 	}
-	for range 1 + chance.IntN(t.faultsMax) {
-		f := planned{fault: can[chance.IntN(len(can))], at: begin + rand64(chance, within)}
-		f.lasts = rand64(chance, t.lasts)
-		if chance.IntN(2) == 0 {
-			f.lasts /= 8 // half of them are hardly noticed
+	if deposed := only(can, func(f fault) bool { return f.kind == kindDeposed }); len(deposed) > 0 && chance.IntN(8) == 0 {
+		s.plan(chance, deposed, t, begin+rand64(chance, within)/2)
+		for range chance.IntN(3) { // little else, so that two shards believe to serve
+			s.plan(chance, can, t, begin+rand64(chance, within))
 		}
-		if !s.excludes(f.fault) {
-			s.faults = append(s.faults, f)
+		s.sort()
+		return s
+	}
+	moving := chance.IntN(3) == 0
+	if !moving || chance.IntN(4) > 0 { // else partitions move, and nothing else happens
+		for range 1 + chance.IntN(t.faultsMax) {
+			s.plan(chance, can, t, begin+rand64(chance, within))
 		}
 	}
-	slices.SortStableFunc(s.faults, func(a, b planned) int { return int(a.at - b.at) })
+	if moving {
+		s.planMoves(chance, can, t, begin, within)
+	}
+	s.sort()
 	return s
+}
+
+func (s *schedule) sort() {
+	slices.SortStableFunc(s.faults, func(a, b planned) int { return int(a.at - b.at) })
+}
+
+// only are those of the faults that are as wanted.
+func only(can []fault, wanted func(fault) bool) (some []fault) {
+	for _, f := range can {
+		if wanted(f) {
+			some = append(some, f)
+		}
+	}
+	return some
+}
+
+// plan adds a fault.
+func (s *schedule) plan(chance *rand.Rand, can []fault, t timing, at time.Duration) {
+	f := planned{fault: can[chance.IntN(len(can))], at: at, lasts: rand64(chance, t.lasts)}
+	switch {
+	case f.kind == kindDeposed: // it has to be missed before anybody takes its place
+		f.lasts += t.lasts * 3 / 2
+	case chance.IntN(2) == 0:
+		f.lasts /= 8 // half of them are hardly noticed
+	}
+	if !s.excludes(f.fault) {
+		s.faults = append(s.faults, f)
+	}
+}
+
+// planMoves adds moves of partitions; to half of them somebody who takes part in moves suffers something soon after the beginning.
+func (s *schedule) planMoves(chance *rand.Rand, can []fault, t timing, begin, within time.Duration) {
+	moves := only(can, fault.moves)
+	parties := only(can, func(f fault) bool {
+		return !f.moves() && (strings.Contains(f.target, "keeper") || strings.Contains(f.target, "redis") || strings.Contains(f.target, "walletd"))
+	})
+	for range 1 + chance.IntN(3) {
+		at := begin + rand64(chance, within)
+		s.plan(chance, moves, t, at)
+		if chance.IntN(2) == 0 {
+			s.plan(chance, parties, t, at+rand64(chance, t.lasts/4))
+		}
+	}
 }
 
 func rand64(chance *rand.Rand, below time.Duration) time.Duration {
@@ -123,4 +182,9 @@ const (
 	kindAppend  = "lost append replies"  // the journal has it, its writer is not told
 	kindRefusal = "refused appends"      // the journal does not take it, and says so
 	kindStall   = "stalled appends"
+	kindNews    = "no news of the map" // a gateway goes on with the one that it has
+	kindDeposed = "deposed, unseen"    // a keeper cannot reach its primary any more, a gateway does not hear who takes its place
+	kindMove    = "move, and back"     // of a partition, to the other shard
+	kindTaken   = "move, taken back"   // while it is under way, or when it is done
+	kindDrain   = "drain, broken off"  // of a shard
 )

@@ -90,8 +90,9 @@ type ledger struct {
 	mu       sync.Mutex
 	requests []*request
 	reads    []read
-	opened   []string // accounts whose opening was acknowledged
-	faults   []string // answers that contradict each other, seen on the way
+	opened   []string          // accounts whose opening was acknowledged
+	newest   map[string]uint64 // seq of the newest payment of an account that was acknowledged
+	faults   []string          // answers that contradict each other, seen on the way
 }
 
 func (l *ledger) add(r *request) {
@@ -116,6 +117,22 @@ func (l *ledger) addOpened(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.opened = append(l.opened, id)
+}
+
+// changed notes that a payment of an account was acknowledged: no read that begins now may be older.
+func (l *ledger) changed(account string, at journal.Position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.newest == nil {
+		l.newest = map[string]uint64{}
+	}
+	l.newest[account] = max(l.newest[account], at.Seq)
+}
+
+func (l *ledger) newestOf(account string) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.newest[account]
 }
 
 // notAhead notes a fault when the journal has not what an answer has just told.

@@ -27,6 +27,7 @@ func (k *worker) read() {
 	if k.dice.IntN(3) == 0 {
 		ask = k.rest.Balance
 	}
+	newest := k.ledger.newestOf(account)
 	b, err := ask(ctx, account)
 	if forbidden(err) {
 		k.ledger.fault("a read of %s was refused: %v", account, err)
@@ -35,6 +36,9 @@ func (k *worker) read() {
 		return
 	}
 	k.ledger.notAhead(k.w, fmt.Sprintf("a read of %s (%d, version %d)", account, b.Available, b.Version), b.Position.Position)
+	if b.Position.Seq < newest {
+		k.ledger.fault("a read of %s shows %+v, after a payment of it was acknowledged at seq %d", account, b, newest)
+	}
 	k.ledger.addRead(read{account, b})
 }
 

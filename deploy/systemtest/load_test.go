@@ -25,6 +25,7 @@ const (
 	burstEvery       = 250 * time.Millisecond
 	loadFunds        = 1_000_000
 	steady           = 60 // transfers in every partition, between two faults
+	lastMax          = 64 // what a worker may ask for again
 	callLong         = 20 * time.Second
 	callShort        = 200 * time.Millisecond // at most: an impatient client, who does not learn what became of it
 )
@@ -168,7 +169,8 @@ type worker struct {
 	session *client.Client
 	dice    *rand.Rand
 	count   int
-	last    []*request // transfers that were acknowledged, some
+	last    []*request // transfers that were acknowledged: half of them of any age, half young
+	acks    int
 }
 
 func (k *worker) run() {
@@ -313,11 +315,16 @@ func (k *worker) ended(r *request, status string, at journal.Position, err error
 		return
 	}
 	k.ledger.notAhead(k.w, r, at)
+	k.ledger.changed(r.from, at)
 	k.acked[k.w.partitionOf(r.from)].Add(1)
-	if len(k.last) < 64 {
+	k.acks++
+	switch i := k.dice.IntN(k.acks); {
+	case len(k.last) < lastMax:
 		k.last = append(k.last, r)
-	} else {
-		k.last[k.dice.IntN(len(k.last))] = r
+	case i < lastMax/2:
+		k.last[i] = r
+	default:
+		k.last[lastMax/2+i%(lastMax/2)] = r
 	}
 }
 

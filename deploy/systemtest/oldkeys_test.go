@@ -2,6 +2,7 @@ package systemtest
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,7 +22,7 @@ func TestOldKeysAreNeverExecutedAgain(t *testing.T) {
 	l.advance(steady)
 	ledger := l.stop()
 	d.keysGo()
-	d.repeatAll(ledger)
+	d.repeatAll(ledger, 1<<20)
 	d.check(ledger)
 	if n := d.metric("wallet_old_keys_total{outcome=\"found\"}"); n < 100 {
 		t.Errorf("%v old keys were answered from the projection: the test shows less than it should", n)
@@ -37,7 +38,7 @@ func TestOldKeysInACluster(t *testing.T) {
 	for _, k := range c.keepers {
 		c.at(k).keysGo()
 	}
-	c.repeatAll(ledger)
+	c.repeatAll(ledger, 1<<20)
 	c.check(ledger)
 	found := 0.0
 	for _, g := range c.gateways {
@@ -80,15 +81,26 @@ func (w *wallet) keysGo() {
 }
 
 // metric is the sum of all series whose name and labels begin so.
-func (w *wallet) metric(prefix string) (sum float64) {
+func (w *wallet) metric(prefix string) float64 {
 	w.t.Helper()
-	r, err := http.NewRequestWithContext(within(w.t, answerLimit), http.MethodGet, "http://"+w.admin+"/metrics", nil)
+	sum, err := w.sum(prefix)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return sum
+}
+
+// sum is metric, of a process that may be away.
+func (w *wallet) sum(prefix string) (sum float64, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.admin+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
 	reply, err := http.DefaultClient.Do(r)
 	if err != nil {
-		w.t.Fatal(err)
+		return 0, err
 	}
 	defer reply.Body.Close()
 	defer func() { _, _ = io.Copy(io.Discard, reply.Body) }()
@@ -96,20 +108,21 @@ func (w *wallet) metric(prefix string) (sum float64) {
 		if line := lines.Text(); strings.HasPrefix(line, prefix) {
 			n, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
 			if err != nil {
-				w.t.Fatalf("%s: %v", line, err)
+				return 0, fmt.Errorf("%s: %w", line, err)
 			}
 			sum += n
 		}
 	}
-	return sum
+	return sum, nil
 }
 
-// repeatAll asks again for every transfer that has an outcome, with the same content and with another.
-func (w *wallet) repeatAll(l *ledger) {
+// repeatAll asks again for every transfer that has an outcome, with the same content and with another; or for so many of them,
+// from all times.
+func (w *wallet) repeatAll(l *ledger, most int) {
 	w.t.Helper()
 	rest := w.rest()
 	for _, o := range []outcome{acknowledged, refused} {
-		each(l.with(o), func(r *request) {
+		each(spread(l.with(o), most), func(r *request) {
 			if r.act != actTransfer || o == refused && r.code != "insufficient_funds" { // what is not stored may succeed now
 				return
 			}
@@ -127,4 +140,14 @@ func (w *wallet) repeatAll(l *ledger) {
 			}
 		})
 	}
+}
+
+// spread are so many of the items, at most, from the first to the last.
+func spread[T any](items []T, most int) []T {
+	step := max(1, (len(items)+most-1)/most)
+	var some []T
+	for i := 0; i < len(items); i += step {
+		some = append(some, items[i])
+	}
+	return some
 }

@@ -32,6 +32,10 @@ type wallet struct {
 	audited, verify []string
 	// inProcess, where it is set, does what the commands would do with them.
 	inProcess func() error
+	// placed tells who serves what; keyRecords how many keys the shards hold. Where they are not set, the operators' listener is
+	// asked.
+	placed     func() (*placement, error)
+	keyRecords func() (float64, error)
 	// durable, where it is set, tells the last seq of a partition that the journal has: no answer may name a later one.
 	durable func(partition int) (uint64, error)
 }
@@ -53,11 +57,13 @@ func (w *wallet) config() client.Config {
 	return client.Config{URL: "http://" + w.gateways[0], DialContext: dialAny(w.gateways), Timeout: answerLimit, BackoffMax: 250 * time.Millisecond}
 }
 
+// dialed counts all connections: clients that dial once do not all come to the same gateway.
+var dialed atomic.Uint64
+
 // dialAny dials one of the addresses after the other, as a load balancer does: a dead gateway is passed over.
 func dialAny(addrs []string) func(context.Context, string, string) (net.Conn, error) {
-	var turn atomic.Uint64
 	return func(ctx context.Context, network, _ string) (net.Conn, error) {
-		first := turn.Add(1)
+		first := dialed.Add(1)
 		var errs []error
 		for i := range addrs {
 			conn, err := new(net.Dialer).DialContext(ctx, network, addrs[(first+uint64(i))%uint64(len(addrs))])

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"walletd/gateway"
+	"walletd/gateway/tcc"
 	"walletd/journal"
 	"walletd/projector/reconcile"
 	"walletd/projector/snapshot"
@@ -18,6 +19,9 @@ import (
 func ReadsOf(v *view.View, assets journal.Assets, lag func(partition int) uint64) http.Handler {
 	return gateway.NewReads(&projection{view: v, assets: assets, lag: lag}, v.Partitions())
 }
+
+// PastOf answers gateways what a view knows of keys that shards have evicted.
+func PastOf(v *view.View) tcc.Past { return viewPast{v} }
 
 // ShardsOf dumps the shards of a map for an audit.
 func ShardsOf(source shardrouter.Source, partitions int) reconcile.Shards {
