@@ -19,6 +19,7 @@ import (
 const (
 	arrivalEvents = 1000                   // so few in one pass of the log are little: the source may be asked
 	arrivalLook   = 2 * time.Millisecond   // between two looks at the log of a partition that is about to come
+	arrivalIdle   = 200 * time.Millisecond // the same while its source is away
 	arrivalTell   = 500 * time.Millisecond // between two reports of how far it is
 	askAgain      = time.Second            // after a freeze that was taken back
 )
@@ -127,6 +128,12 @@ func (a *arrival) run(ctx context.Context) error {
 
 // load folds the log and loads what it gives, beside the partitions that serve.
 func (a *arrival) load(ctx context.Context) (err error) {
+	select { // others that arrive wait: memory, and the shard's time, are for one of them
+	case a.loads <- struct{}{}:
+		defer func() { <-a.loads }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	a.f = newFolded(a.p, a.cfg.Partitions)
 	if err := a.read(ctx, a.f, &tally{reign: a.reign}); err != nil {
 		return err
@@ -136,14 +143,7 @@ func (a *arrival) load(ctx context.Context) (err error) {
 		return err
 	}
 	a.cfg.atStep("loading")
-	select { // others that arrive wait: trains share the shard with one of them
-	case a.loads <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	err = a.loading.Write(ctx, a.f.book, true)
-	<-a.loads
-	if err != nil {
+	if err := a.loading.Write(ctx, a.f.book, true); err != nil {
 		return err
 	}
 	a.changed = newDelta(a.f.book)
@@ -250,7 +250,8 @@ func (a *arrival) ask(ctx context.Context) (asked shardrouter.Move, err error) {
 
 // follow follows the log until the source says where it stopped; nil when it took that back.
 func (a *arrival) follow(ctx context.Context, asked shardrouter.Move) (note *shardrouter.Move, err error) {
-	freezing, doubt := false, time.Now().Add(askAgain)
+	began := time.Now()
+	freezing, doubt := false, began.Add(askAgain)
 	for {
 		if _, err := a.pass(ctx, false); err != nil {
 			return nil, err
@@ -271,7 +272,11 @@ func (a *arrival) follow(ctx context.Context, asked shardrouter.Move) (note *sha
 			}
 			doubt = time.Now().Add(askAgain)
 		}
-		t := time.NewTimer(arrivalLook)
+		rest := arrivalLook
+		if time.Since(began) > frozenMax { // the source is away: whatever it does will be seen
+			rest = arrivalIdle
+		}
+		t := time.NewTimer(rest)
 		select {
 		case <-changed:
 		case <-t.C:

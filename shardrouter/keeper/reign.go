@@ -42,7 +42,7 @@ type reign struct {
 	serving  atomic.Bool
 	moves    *intentions        // nil: partitions do not move
 	later    func(func() error) // while it serves: what is left to do about a partition that has left
-	loads    chan struct{}      // has room for one: who loads a partition that arrives
+	loads    chan struct{}      // has room for one: who folds and loads a partition that arrives
 }
 
 // rule reigns once, from the new epoch to whatever ends it.

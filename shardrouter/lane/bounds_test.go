@@ -114,6 +114,36 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 }
 
+// TestFrozenPartitionLeavesRoom: what waits for a partition that moves does not take the others' room.
+func TestFrozenPartitionLeavesRoom(t *testing.T) {
+	w := newWorld(t, 1, nil, func(c *Config) { c.RetryFor, c.QueueActs = time.Minute, 2*luascripts.ActsMax })
+	h := w.open(1, "other", 0)
+	stop := w.durable()
+	defer stop()
+	if _, err := w.shards[0].Freeze(t.Context(), 1, 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	frozen, others := newSink(), newSink()
+	look := journal.Row{Op: journal.OpRead, Account: account(0, "a")}
+	w.send(frozen, 0, look)
+	w.eventually("it is known to move", func() bool { return w.stats().Refused > 0 })
+	for range 4 * luascripts.ActsMax {
+		w.send(frozen, 0, look)
+	}
+	if frozen.count() == 0 {
+		t.Fatal("everything fits: the test shows nothing")
+	}
+	const n = 100
+	for range n {
+		w.send(others, 1, journal.Row{Op: journal.OpRead, Account: h})
+	}
+	for _, o := range others.wait(t, n) {
+		if o.Status != journal.OK {
+			t.Fatalf("a row of another partition: %v", o.Status)
+		}
+	}
+}
+
 // TestDeparture: a full train leaves at once, one under load after its interval, and none before there is room to hold
 // its outcomes.
 func TestDeparture(t *testing.T) {

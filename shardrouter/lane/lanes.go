@@ -133,6 +133,8 @@ func (l *Lanes) take(sec *rows.Section) journal.Status {
 		return journal.Draining
 	case ln.acts+acts > l.cfg.QueueActs || ln.bytes+len(sec.Rows) > l.cfg.QueueBytes:
 		return journal.Overloaded
+	case p.refused.Load() != 0 && (p.queue.acts+acts > l.cfg.QueueActs/2 || p.queue.bytes()+len(sec.Rows) > l.cfg.QueueBytes/2):
+		return journal.Overloaded // it moves, or nobody serves it yet: the rest is for the others of its shard
 	}
 	l.open.rows.Add(int64(len(sec.Metas)))
 	p.queue.push(sec, acts)
