@@ -29,7 +29,7 @@ const (
 type Aside struct {
 	Part          // of one that is frozen; else only the partition
 	Frozen bool   // it served here last, until it was frozen; else somebody loads it, or did
-	value  string // in parts
+	Seen   string // what parts says of it: what is removed must still be that
 }
 
 func asideField(partition int) string { return movingField + partitionField(partition) }
@@ -45,7 +45,7 @@ func (s *Shard) Asides(ctx context.Context) (map[int]Aside, error) {
 		if len(field) != len(movingField)+partitionFieldSize || field[:len(movingField)] != movingField || value == "" {
 			continue
 		}
-		a := Aside{Part: Part{Partition: int(binary.BigEndian.Uint16([]byte(field[len(movingField):])))}, Frozen: value[0] == asideFrozen, value: value}
+		a := Aside{Part: Part{Partition: int(binary.BigEndian.Uint16([]byte(field[len(movingField):])))}, Frozen: value[0] == asideFrozen, Seen: value}
 		if a.Frozen {
 			if err := a.parse([]byte(value[1:])); err != nil {
 				return nil, s.fault("read the parts of", err)
@@ -107,7 +107,16 @@ func (s *Shard) beginsHere(ctx context.Context, keeper, epoch uint32, sc script,
 func epochWord(epoch uint32) string { return string(binary.BigEndian.AppendUint32(nil, epoch)) }
 
 // Loading is the loading of one partition into a shard in which others serve, and do not notice. One goroutine uses it.
-type Loading struct {
+type Loading interface {
+	// Write writes the Book's records, a Memory's: all of it, or what has changed since. It does not serve yet. gently: the
+	// others' trains come first, and a tenth of the memory is left to them: ErrOutOfMemory.
+	Write(ctx context.Context, b *journal.Book, gently bool) error
+	// Serve lets the partition serve in the Book's epoch, at its seq: everything of it has been written. A repeat changes
+	// nothing.
+	Serve(ctx context.Context, b *journal.Book) error
+}
+
+type joining struct {
 	shard     *Shard
 	keeper    uint32
 	partition int
@@ -117,8 +126,8 @@ type Loading struct {
 
 // Join begins to load a partition; records of it that are here from an earlier time are removed. partitions is the number of
 // the whole wallet's. ErrOvertaken: the shard has a later keeper, serves the partition, or somebody else loads it now.
-func (s *Shard) Join(ctx context.Context, keeper uint32, partition, partitions int) (*Loading, error) {
-	l := &Loading{shard: s, keeper: keeper, partition: partition, value: string(rune(asideLoading)) + rand.Text()}
+func (s *Shard) Join(ctx context.Context, keeper uint32, partition, partitions int) (Loading, error) {
+	l := &joining{shard: s, keeper: keeper, partition: partition, value: string(rune(asideLoading)) + rand.Text()}
 	fault := func(err error) error { return s.fault(fmt.Sprintf("load partition %d into", partition), err) }
 	answer, err := s.scriptInt(ctx, joinBeginScript, epochWord(keeper), partitionField(partition), l.value, s.sliceWord())
 	switch {
@@ -127,7 +136,7 @@ func (s *Shard) Join(ctx context.Context, keeper uint32, partition, partitions i
 	case answer == 0:
 		return nil, fault(ErrOvertaken)
 	case answer == 2:
-		if err := s.erase(ctx, Aside{Part: Part{Partition: partition}, value: l.value}, partitions); err != nil {
+		if err := s.erase(ctx, Aside{Part: Part{Partition: partition}, Seen: l.value}, partitions); err != nil {
 			return nil, fault(err)
 		}
 	}
@@ -138,9 +147,8 @@ func (s *Shard) Join(ctx context.Context, keeper uint32, partition, partitions i
 	return l, nil
 }
 
-// Write writes the Book's records, a Memory's: all of it, or what has changed since. It does not serve yet. gently: the others'
-// trains come first, and a tenth of the memory is left to them: ErrOutOfMemory.
-func (l *Loading) Write(ctx context.Context, b *journal.Book, gently bool) error {
+// Write implements Loading, as Serve does.
+func (l *joining) Write(ctx context.Context, b *journal.Book, gently bool) error {
 	if l.to.pace = nil; gently {
 		l.to.pace = restAsLong
 	}
@@ -151,8 +159,7 @@ func (l *Loading) Write(ctx context.Context, b *journal.Book, gently bool) error
 	return l.shard.fault(fmt.Sprintf("load partition %d into", l.partition), err)
 }
 
-// Serve lets the partition serve in the Book's epoch, at its seq: everything of it has been written. A repeat changes nothing.
-func (l *Loading) Serve(ctx context.Context, b *journal.Book) error {
+func (l *joining) Serve(ctx context.Context, b *journal.Book) error {
 	err := l.shard.beginsHere(ctx, l.keeper, b.Epoch, joinEndScript, partitionField(l.partition), l.value, b.AppendPart(nil), l.to.loaded())
 	return l.shard.fault(fmt.Sprintf("load partition %d into", l.partition), err)
 }
@@ -201,7 +208,7 @@ func (s *Shard) erase(ctx context.Context, a Aside, partitions int) error {
 func (s *Shard) eraseFields(ctx context.Context, a Aside, key string, fields []any) error {
 	for len(fields) > 0 {
 		n := min(len(fields), eraseFields)
-		args := append([]any{asideField(a.Partition), a.value}, fields[:n]...)
+		args := append([]any{asideField(a.Partition), a.Seen}, fields[:n]...)
 		began := time.Now()
 		if err := overtaken(s.client.Eval(ctx, eraseScript.text, []string{partsKey, key}, args...).Int()); err != nil {
 			return err

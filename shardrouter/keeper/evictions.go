@@ -71,8 +71,8 @@ func (x *evictions) passed() map[int]int64 {
 func (x *evictions) pump(now time.Time, stage *rows.Stage) (next time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for p, ms := range x.done {
-		if ms >= x.wanted {
+	for _, p := range ordered(x.done) {
+		if x.done[p] >= x.wanted {
 			continue
 		}
 		if !now.Before(x.again[p]) {

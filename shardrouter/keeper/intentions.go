@@ -92,8 +92,8 @@ func (r *reign) takeMovesBack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for p, m := range all {
-		if m.From == r.cfg.Shard {
+	for _, p := range ordered(all) {
+		if all[p].From == r.cfg.Shard {
 			if err := r.takeBack(ctx, p); err != nil {
 				return err
 			}
@@ -123,7 +123,7 @@ func (r *reign) unfreeze(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for p := range r.own {
+	for _, p := range ordered(r.own) {
 		if a, is := asides[p]; is && a.Frozen {
 			if err := mover.Unfreeze(ctx, r.epoch, a); err != nil && !errors.Is(err, luascripts.ErrOvertaken) {
 				return err
@@ -134,9 +134,9 @@ func (r *reign) unfreeze(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for p, part := range parts { // one that came in an earlier reign, whose map was never published
+	for _, p := range ordered(parts) { // one that came in an earlier reign, whose map was never published
 		if _, own := r.own[p]; !own {
-			if _, err := mover.Freeze(ctx, r.epoch, p, part.Epoch); err != nil && !errors.Is(err, luascripts.ErrOvertaken) {
+			if _, err := mover.Freeze(ctx, r.epoch, p, parts[p].Epoch); err != nil && !errors.Is(err, luascripts.ErrOvertaken) {
 				return err
 			}
 		}
@@ -205,11 +205,10 @@ func (r *reign) takePart(ctx context.Context, m shardrouter.Move) error {
 // moveNow is a partition's move as it is kept, nil if there is none.
 func (r *reign) moveNow(ctx context.Context, partition int) (now *shardrouter.Move, err error) {
 	err = r.patiently(ctx, "look", partition, func() error {
-		all, err := r.cfg.Moves.Moves(ctx)
-		if m, there := all[partition]; err == nil && there {
-			now = &m
-		}
-		return err
+		return r.cfg.Moves.ChangeMove(ctx, partition, func(_ *shardrouter.Map, is *shardrouter.Move) (*shardrouter.Move, error) {
+			now = is
+			return is, nil
+		})
 	})
 	return now, err
 }

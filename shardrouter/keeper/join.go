@@ -31,7 +31,7 @@ type arrival struct {
 	move    shardrouter.Move
 	f       *folded
 	changed *delta
-	loading *luascripts.Loading
+	loading luascripts.Loading
 	began   time.Time
 	told    time.Time
 	in      uint32 // the epoch in which it will be ours

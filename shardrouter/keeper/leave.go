@@ -195,7 +195,7 @@ func (r *reign) letGo(ctx context.Context, p int, own holding, frozen time.Durat
 	})
 	r.cfg.Log.Info("a partition has moved away", "partition", p, "frozen", frozen)
 	r.later(func() error {
-		pause(ctx, removeRest)
+		pause(ctx, removeRest+time.Duration(p)*time.Millisecond) // not all of a shard that is drained at one moment
 		if asides, err := r.mover().Asides(ctx); err == nil {
 			if a, is := asides[p]; is && a.Frozen && a.Epoch == own.epoch {
 				r.remove(ctx, a)

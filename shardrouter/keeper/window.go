@@ -1,9 +1,12 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"walletd/journal"
@@ -173,8 +176,11 @@ func (f *filtering) flush(ctx context.Context) error {
 		pause(ctx, min(time.Since(began), restForTrains))
 		return err
 	}
-	for at, b := range f.blocks {
-		if some[at] = b; len(some) == luascripts.FilterBlocksMax {
+	places := slices.SortedFunc(maps.Keys(f.blocks), func(a, b luascripts.FilterPlace) int {
+		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Block, b.Block))
+	})
+	for _, at := range places {
+		if some[at] = f.blocks[at]; len(some) == luascripts.FilterBlocksMax {
 			if err := send(); err != nil {
 				return err
 			}
