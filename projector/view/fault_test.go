@@ -39,7 +39,7 @@ func TestAnyReadFails(t *testing.T) {
 			return nil
 		})
 		fs := errorfs.Wrap(base.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))}), inject)
-		v, err := Open(Config{Dir: "view", Wallet: "test", Partitions: 1, CacheBytes: 1, CacheAccounts: 1, fs: fs})
+		v, err := Open(Config{Dir: "view", Wallet: "test", Partitions: 1, CacheBytes: 1, CacheAccounts: 1, FS: fs})
 		must(t, err)
 		f, err := v.Fold(0)
 		must(t, err)

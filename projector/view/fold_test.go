@@ -198,9 +198,9 @@ func TestForeignStoreIsRefused(t *testing.T) {
 	fs := vfs.NewMem()
 	must(t, open(t, fs, 3).Close())
 	for name, c := range map[string]Config{
-		"wallet":     {Dir: "view", Wallet: "other", Partitions: 3, fs: fs},
-		"partitions": {Dir: "view", Wallet: "test", Partitions: 4, fs: fs},
-		"empty":      {Dir: "none", Wallet: "test", Partitions: 3, fs: vfs.NewMem(), ReadOnly: true},
+		"wallet":     {Dir: "view", Wallet: "other", Partitions: 3, FS: fs},
+		"partitions": {Dir: "view", Wallet: "test", Partitions: 4, FS: fs},
+		"empty":      {Dir: "none", Wallet: "test", Partitions: 3, FS: vfs.NewMem(), ReadOnly: true},
 	} {
 		_, err := Open(c)
 		if name == "empty" && err != nil {
@@ -210,7 +210,7 @@ func TestForeignStoreIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	v, err := Open(Config{Dir: "view", Wallet: "test", Partitions: 3, fs: fs, ReadOnly: true})
+	v, err := Open(Config{Dir: "view", Wallet: "test", Partitions: 3, FS: fs, ReadOnly: true})
 	must(t, err)
 	if _, err := v.Fold(0); err == nil {
 		t.Error("a read-only store folds")
@@ -226,7 +226,7 @@ func TestStoreOfAnotherFormatIsRefused(t *testing.T) {
 	v := open(t, fs, 1)
 	must(t, v.db.Set([]byte{keyMarker}, []byte("walletd projection\nformat 99\nwallet test\npartitions 1\n"), nil))
 	must(t, v.Close())
-	if _, err := Open(Config{Dir: "view", Wallet: "test", Partitions: 1, fs: fs}); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "format 99") {
+	if _, err := Open(Config{Dir: "view", Wallet: "test", Partitions: 1, FS: fs}); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "format 99") {
 		t.Fatal(err)
 	}
 }

@@ -19,7 +19,7 @@ func shape(seed uint64) history.Config {
 
 func open(t testing.TB, fs vfs.FS, partitions int) *View {
 	t.Helper()
-	v, err := Open(Config{Dir: "view", Wallet: "test", Partitions: partitions, CacheBytes: 8 << 20, CacheAccounts: 64, fs: fs})
+	v, err := Open(Config{Dir: "view", Wallet: "test", Partitions: partitions, CacheBytes: 8 << 20, CacheAccounts: 64, FS: fs})
 	must(t, err)
 	return v
 }

@@ -18,7 +18,7 @@ var noSync = pebble.NoSync
 func (v *View) options() *pebble.Options {
 	c := &v.config
 	o := &pebble.Options{
-		FS:        c.fs,
+		FS:        c.FS,
 		ReadOnly:  c.ReadOnly,
 		CacheSize: c.CacheBytes,
 		Logger:    logger{v.dead},

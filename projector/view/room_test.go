@@ -86,7 +86,7 @@ func TestAFullDiskAtTheEnds(t *testing.T) {
 	full := error(syscall.ENOSPC)
 	var cause atomic.Pointer[error]
 	cause.Store(&full)
-	if v, err := Open(Config{Dir: "view", Wallet: "test", Partitions: 1, fs: writesFail(&cause)}); !errors.Is(err, ErrStore) || !errors.Is(err, full) {
+	if v, err := Open(Config{Dir: "view", Wallet: "test", Partitions: 1, FS: writesFail(&cause)}); !errors.Is(err, ErrStore) || !errors.Is(err, full) {
 		t.Fatalf("open on a full disk: %v, %v", v, err)
 	}
 	cause.Store(nil)

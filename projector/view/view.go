@@ -27,7 +27,7 @@ type Config struct {
 	CacheAccounts int    // accounts kept unpacked by the folds, all together; 0: 262,144 (about 40 MB)
 	ReadOnly      bool   // for auditors: nothing is written, Fold is refused
 
-	fs vfs.FS // tests; nil: the machine's
+	FS vfs.FS // where it lies: for tests; nil: the machine's
 }
 
 func (c *Config) validate() error {
