@@ -41,11 +41,15 @@ func (r *redis) train(arg []byte, epoch uint32) (reply []byte, err error) {
 
 func (r *redis) section(p int, epoch uint32, acts []byte, clock int64, reply, entry []byte) (_, _ []byte) {
 	of, status := r.parts[p], journal.OK
-	if of == nil || !of.serves {
-		return put(reply, journal.Uninitialised, 0, 0, clock), entry
+	clamped := max(clock, r.window.floor*r.window.sliceMS)
+	switch {
+	case of != nil && !of.serves && of.aside != "":
+		return put(reply, journal.Moving, 0, 0, clamped), entry
+	case of == nil || !of.serves:
+		return put(reply, journal.Uninitialised, 0, 0, clamped), entry
 	}
 	b := of.book
-	now := max(clock, b.TimeMS)
+	now := max(clamped, b.TimeMS)
 	switch {
 	case b.Epoch != epoch && !plantedEpoch():
 		status = journal.StaleEpoch
@@ -56,6 +60,7 @@ func (r *redis) section(p int, epoch uint32, acts []byte, clock int64, reply, en
 	if status != journal.OK {
 		return reply, entry
 	}
+	r.alone(p, epoch)
 	base, count, events := b.Seq, 0, []byte(nil)
 	for len(acts) > 0 {
 		n, err := journal.RowLen(acts)
@@ -79,6 +84,16 @@ func (r *redis) section(p int, epoch uint32, acts []byte, clock int64, reply, en
 		entry = append(entry, events...)
 	}
 	return reply, entry
+}
+
+// alone: while a shard answers for a partition, no other one does that in a later epoch (decision 10).
+func (r *redis) alone(p int, epoch uint32) {
+	for _, o := range r.world.redises {
+		of := o.parts[p]
+		if o != r && of != nil && of.serves && of.book.Epoch > epoch && len(o.admits) > 0 && o.of == "" && o.clock() < o.lease {
+			r.world.fail("P8: %s answers for partition %d in epoch %d, and %s in epoch %d", r.shard, p, epoch, o.shard, of.book.Epoch)
+		}
+	}
 }
 
 func put(dst []byte, s journal.Status, epoch uint32, seq uint64, ms int64) []byte {
@@ -172,10 +187,10 @@ func reservation(b *journal.Book, id journal.ID, reply []byte) []byte {
 // misdecide plants the bugs of a shard's acts, which live in Lua and cannot be planted there for a Book: it changes the
 // outcome, and answers what to do to the Book afterwards.
 func misdecide(b *journal.Book, row *journal.Row, o *journal.Outcome) (after func()) {
-	m := b.State.(*journal.Memory)
+	m := b.State.(*records)
 	switch {
 	case planted.Is(planted.NoTombstone) && o.Status == journal.Tombstone && o.Journaled:
-		return func() { delete(m.Keys, row.ID) }
+		return func() { m.window.remove(row.ID) }
 	case planted.Is(planted.FundsBeforeKey) && o.Replayed && row.Op != journal.OpConfirm:
 		if a, ok := m.Accounts[row.Account]; ok && row.Amount > a.Available {
 			*o = journal.Outcome{Status: journal.InsufficientFunds, Journaled: true}

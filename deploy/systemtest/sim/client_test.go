@@ -58,13 +58,13 @@ func (c *client) act() {
 			return
 		}
 		c.order = w.newOrder()
-		if old := len(w.orders) - 1 - w.rng.IntN(20); w.rng.IntN(6) == 0 && old > 0 { // or asks for an older one again
-			c.order = w.orders[old-1]
+		if old := w.older(); old != nil {
+			c.order = old
 		}
 	}
 	var open []*process
 	for _, p := range w.processes {
-		if p.keeps == nil && !p.dead.Load() {
+		if p.acts != nil && p.keeps == nil && !p.dead.Load() {
 			open = append(open, p)
 		}
 	}
@@ -84,6 +84,21 @@ func (c *client) act() {
 	p.acts.Submit(st)
 }
 
+// older is now and then an order that was asked for before: of the last ones, or, where keys are forgotten, of all.
+func (w *world) older() *order {
+	old, often := len(w.orders)-1-w.rng.IntN(20), 6
+	if w.turn.window < time.Hour {
+		often = 3
+		if w.rng.IntN(2) == 0 {
+			old = w.rng.IntN(len(w.orders))
+		}
+	}
+	if w.rng.IntN(often) > 0 || old <= 0 {
+		return nil
+	}
+	return w.orders[old-1]
+}
+
 // Settle implements rows.Sink. A crashed gateway's outcomes do not get this far (watcher), but for those that its
 // coordinator settles by itself.
 func (c *client) Settle(outs []rows.Outcome) {
@@ -92,6 +107,9 @@ func (c *client) Settle(outs []rows.Outcome) {
 	for _, o := range outs {
 		if c.tries[o.Tag-1].at.dead.Load() {
 			continue
+		}
+		if o.Status == journal.KeyOld && c.tries[o.Tag-1].at.acts.Old(&o, c) {
+			continue // it comes again
 		}
 		o.Record = slices.Clone(o.Record)
 		c.inbox = append(c.inbox, letter{o.Tag, o})

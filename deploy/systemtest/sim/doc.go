@@ -1,6 +1,7 @@
 // Package sim runs the production code of a whole little wallet under a seed (decision 14): coordinators and lanes of two
-// gateways, keepers of all shards in two rival processes with their claims, comparisons, relays, channels and expiries, and
-// the fold. Only what lies beyond their network is simulated: shards, journal, ZooKeeper.
+// gateways, keepers of all shards in two rival processes with their claims, comparisons, relays, channels, expiries, moves and key
+// windows, a projector with its store, snapshots, and the fold. Only what lies beyond their network is simulated: shards, journal,
+// ZooKeeper. What takes part, takes turns by seed (turn).
 //
 //	clients ─> gateways: tcc, lanes ─┐                            ┌─> shards: journal.Book instead of Lua
 //	                                 ├─ every call parks here ──> ├─> journal: records in memory
@@ -15,6 +16,6 @@
 // What must hold is looked at in every step (audit_test.go) and when all has healed and come to rest (oracle_test.go).
 //
 // The package is tests only. Files: world_test.go the scheduler; call_test.go what is parked; weather_test.go faults;
-// journal_test.go, shard_test.go, scripts_test.go, acts_test.go, zookeeper_test.go what is simulated; process_test.go the
-// wallet's processes; client_test.go, request_test.go what is asked of it; sim_test.go the campaign.
+// journal_test.go, shard_test.go, data_test.go, scripts_test.go, window_test.go, moving_test.go, acts_test.go, zookeeper_test.go what
+// is simulated; process_test.go, projector_test.go, snapshots_test.go the wallet's processes; client_test.go, request_test.go what is asked of it; sim_test.go the campaign.
 package sim

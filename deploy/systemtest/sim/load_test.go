@@ -17,13 +17,18 @@ type loading struct {
 	books []*journal.Book
 	epoch uint32
 	token string
+
+	used     []int64 // slices that have got records
+	filtered bool
 }
 
 func (s *shardClient) loading(books []*journal.Book) *loading {
 	l := &loading{shardClient: s}
 	for _, b := range books {
 		l.epoch = max(l.epoch, b.Epoch)
-		l.books = append(l.books, copyOf(b))
+		own := *b
+		own.State = copyOf(b.State.(*journal.Memory))
+		l.books = append(l.books, &own)
 	}
 	l.token = fmt.Sprint(l.epoch, s.from.name, s.from.life, s.from.loads.Add(1))
 	return l
@@ -33,10 +38,17 @@ func (s *shardClient) Load(ctx context.Context, books ...*journal.Book) error {
 	l := s.loading(books)
 	return l.run(ctx, "load", func() error {
 		for _, b := range l.books {
-			s.parts[b.Partition] = &part{book: copyOf(b)}
+			l.write(b)
 		}
 		return nil
 	})
+}
+
+// write writes a Book, as it is.
+func (l *loading) write(b *journal.Book) {
+	l.used = append(l.used, l.data.write(b)...)
+	m := b.State.(*journal.Memory)
+	l.filtered = l.filtered || len(m.Keys) > 0 || m.Filter.Blocks() > 0
 }
 
 func (s *shardClient) Repair(ctx context.Context, patches ...luascripts.Patch) error {
@@ -46,36 +58,72 @@ func (s *shardClient) Repair(ctx context.Context, patches ...luascripts.Patch) e
 	}
 	l := s.loading(books)
 	return l.run(ctx, "repair", func() error {
-		s.outbox, s.last = nil, 0
-		for i, p := range patches {
-			if err := l.patch(&p, l.books[i].State.(*journal.Memory)); err != nil {
-				return err
+		for _, of := range s.parts {
+			if of.aside != "" {
+				return luascripts.ErrNotWhole
 			}
 		}
-		return nil
+		s.outbox, s.last = nil, 0
+		for i, p := range patches {
+			l.patch(&p, l.books[i].State.(*journal.Memory))
+		}
+		return l.counted()
 	})
 }
 
-// patch writes what may differ, and counts.
-func (l *loading) patch(p *luascripts.Patch, want *journal.Memory) error {
-	of := l.parts[p.Book.Partition]
-	if of == nil {
-		return luascripts.ErrNotWhole
-	}
-	m := of.book.State.(*journal.Memory)
+// patch writes what may differ.
+func (l *loading) patch(p *luascripts.Patch, want *journal.Memory) {
+	m := l.part(p.Book.Partition).book.State.(*records)
 	for _, h := range p.Accounts {
 		copyOne(m.Accounts, want.Accounts, h)
 		copyOne(m.DetailsOf, want.DetailsOf, h)
 	}
 	for _, id := range p.IDs {
-		copyOne(m.Keys, want.Keys, id)
+		l.window.remove(id)
+		if k, there := want.Keys[id]; there {
+			l.used = append(l.used, l.window.put(id, k))
+		}
+		l.window.knowID(id)
+		l.filtered = true
 		copyOne(m.Reservations, want.Reservations, id)
 	}
 	for _, source := range p.Sources {
 		copyOne(m.DeliveredOf, want.DeliveredOf, source)
 	}
-	if len(m.Accounts) != len(want.Accounts) || len(m.DetailsOf) != len(want.DetailsOf) || len(m.Keys) != len(want.Keys) ||
-		len(m.Reservations) != len(want.Reservations) || len(m.DeliveredOf) != len(want.DeliveredOf) {
+}
+
+// counted compares the numbers of records, as luascripts' counted does.
+func (l *loading) counted() error {
+	var has, wants [4]int
+	var evictedMS int64
+	keys := map[int64]int{}
+	for _, of := range l.parts {
+		m := of.book.State.(*records)
+		has[0], has[1], has[2], has[3] = has[0]+len(m.Accounts), has[1]+len(m.DetailsOf), has[2]+len(m.DeliveredOf), has[3]+len(m.Reservations)
+	}
+	for _, b := range l.books {
+		m := b.State.(*journal.Memory)
+		wants[0], wants[1], wants[2], wants[3] = wants[0]+len(m.Accounts), wants[1]+len(m.DetailsOf), wants[2]+len(m.DeliveredOf), wants[3]+len(m.Reservations)
+		evictedMS = max(evictedMS, b.EvictedMS)
+		for _, k := range m.Keys {
+			keys[k.TimeMS/l.window.sliceMS]++
+		}
+	}
+	for n, ids := range l.window.slices {
+		if n*l.window.sliceMS >= evictedMS && len(ids) != keys[n] {
+			return luascripts.ErrNotWhole
+		}
+		delete(keys, n)
+	}
+	for n := range keys {
+		if n*l.window.sliceMS >= evictedMS {
+			return luascripts.ErrNotWhole
+		}
+	}
+	if evictedMS > 0 {
+		has[3] = min(has[3], wants[3]) // some that were evicted may be left
+	}
+	if has != wants {
 		return luascripts.ErrNotWhole
 	}
 	return nil
@@ -125,19 +173,25 @@ func (l *loading) begin() error {
 		}
 	}
 	l.loader, l.loads = l.token, l.epoch
+	l.window.begin(l.world.sliceMS, l.clock())
 	return nil
 }
 
 func (l *loading) end() error {
 	l.loader = ""
 	for _, b := range l.books {
-		of := l.parts[b.Partition]
-		if of == nil {
-			of = &part{book: journal.NewBook(b.Partition, partitions)}
-			l.parts[b.Partition] = of
-		}
+		of := l.part(b.Partition)
+		of.stand(b)
 		of.serves = true
-		of.book.Epoch, of.book.Seq, of.book.TimeMS, of.book.EvictedMS = b.Epoch, b.Seq, b.TimeMS, b.EvictedMS
 	}
+	l.list()
 	return nil
+}
+
+// list tells trains of what the window has got.
+func (l *loading) list() {
+	for _, n := range l.used {
+		l.window.list(n)
+	}
+	l.window.filtered = l.window.filtered || l.filtered
 }

@@ -14,6 +14,7 @@ func TestPlanted(t *testing.T) {
 	for _, bug := range []planted.Bug{
 		planted.AnswerBeforeLog, planted.SeqAfterFailure, planted.OffsetUnchecked, planted.DeliverUndurable, planted.SettledEarly,
 		planted.AdoptUncompared, planted.EpochUnchecked, planted.DeliverNoCompare, planted.NoTombstone, planted.FundsBeforeKey,
+		planted.EvictUnfiltered, planted.LeaseForever, planted.SnapshotNoKeys, planted.ProjectionOffset,
 	} {
 		t.Run(string(bug), func(t *testing.T) {
 			trial.Caught(t, bug, 200, func(tb testing.TB, seed uint64) {

@@ -11,6 +11,8 @@ import (
 	"walletd/journal"
 	"walletd/journal/rows"
 	"walletd/luascripts"
+	"walletd/projector/view"
+	"walletd/shardrouter"
 	"walletd/shardrouter/keeper"
 	"walletd/shardrouter/lane"
 )
@@ -22,7 +24,8 @@ type process struct {
 	name  string
 	place int // in world.processes
 	life  int
-	keeps *redis // nil: a gateway
+	keeps *redis     // nil: a gateway, or the projector
+	view  *view.View // the projector's
 
 	dead    atomic.Bool // nothing of it reaches anybody any more
 	frozen  time.Time   // until then nothing of it moves
@@ -44,14 +47,21 @@ type process struct {
 
 // start begins a process's life.
 func (w *world) start(place, life int, keeps *redis) {
-	name := fmt.Sprintf("g%d", place)
-	if keeps != nil {
+	name, projects := fmt.Sprintf("g%d", place), w.turn.projects && place == len(w.processes)-1
+	switch {
+	case projects:
+		name = fmt.Sprintf("p%d", place)
+	case keeps != nil:
 		name = fmt.Sprintf("k%d", place)
 	}
 	p := &process{world: w, name: name, place: place, life: life, keeps: keeps, watched: map[rows.Sink]*watcher{}}
 	w.processes[place] = p
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel, p.over = cancel, ctx.Done()
+	if projects {
+		p.project(ctx)
+		return
+	}
 	p.zoo = &coordination{from: p, zookeeper: w.zoo, changed: make(chan struct{})}
 	var err error
 	p.lanes, err = lane.New(lane.Config{Partitions: partitions, Map: p.zoo, Open: func(addr string, epoch uint32) (lane.Shard, error) {
@@ -62,7 +72,11 @@ func (w *world) start(place, life int, keeps *redis) {
 	}
 	p.ended.Go(func() { p.zoo.follow(ctx) })
 	p.ended.Go(func() { _ = p.lanes.Run(ctx) })
-	p.acts = tcc.New(partitions, p, nil)
+	var asks tcc.Past
+	if w.turn.projects {
+		asks = past{p}
+	}
+	p.acts = tcc.New(partitions, p, asks)
 	if keeps == nil {
 		return
 	}
@@ -80,7 +94,7 @@ func (w *world) start(place, life int, keeps *redis) {
 func (p *process) keeperConfig(shard string) keeper.Config {
 	return keeper.Config{
 		Shard: shard, Name: fmt.Sprint(p.name, ".", p.life), Partitions: partitions,
-		Map: p.zoo, Store: p.zoo, Election: p.zoo, Journal: journalOf{p, p.world.log}, Shards: p,
+		Map: p.zoo, Store: p.zoo, Election: p.zoo, Journal: journalOf{p, p.world.log}, Shards: p, Moves: p.moving(), Snapshots: p.beginnings(),
 		Open: func(addr string) (keeper.Shard, error) {
 			return &shardClient{redis: p.world.shardAt(addr), from: p, role: "keeper"}, nil
 		},
@@ -92,15 +106,40 @@ func (p *process) keeperConfig(shard string) keeper.Config {
 		},
 		// Crooked times: of two timers that go off at one instant, Go draws which is first.
 		WatchEvery: 99_999_989, MarksEvery: 200_000_033, OfferAgain: 15_000_000_017, Unreachable: 1_000_000_019,
-		Lease: 800_000_039, KeyWindow: -1, ReplicasEvery: 2_000_000_063, RestMin: 50_000_021, RestMax: 2_000_000_011,
+		Lease: 800_000_039, KeyWindow: p.world.keyWindow(), ReplicasEvery: 2_000_000_063, RestMin: 50_000_021, RestMax: 2_000_000_011,
 		Jitter: func(d time.Duration) time.Duration { return d * 3 / 4 },
 	}
+}
+
+func (p *process) moving() shardrouter.Moves {
+	if p.world.turn.moves {
+		return p.zoo
+	}
+	return nil
+}
+
+func (p *process) beginnings() keeper.Snapshots {
+	if p.world.turn.snapshots {
+		return beginnings{p}
+	}
+	return nil
+}
+
+// keyWindow is the keepers'.
+func (w *world) keyWindow() time.Duration {
+	if w.turn.window == time.Hour {
+		return -1
+	}
+	return w.turn.window
 }
 
 // crash ends a process's life at once: what it has on its way may still arrive, and nothing that it does later does.
 func (w *world) crash(p *process, down time.Duration) {
 	w.note("%s crashes", p.name)
 	p.dead.Store(true)
+	if p.view != nil {
+		w.lose()
+	}
 	p.cancel()
 	for i := 0; i < len(w.calls); {
 		if c := w.calls[i]; c.from == p && !c.orphan {
@@ -200,7 +239,7 @@ func (w *world) trouble() bool {
 		}
 	case hit(w.weather.flush):
 		w.note("%s forgets its scripts", shard.shard)
-		clear(shard.admits)
+		shard.forget()
 	case hit(w.weather.hang):
 		shard.hangs = time.Now().Add(w.pause() + w.pause())
 		if w.rng.IntN(2) == 0 { // as good as dead; it may come back as it was, as after SIGSTOP
@@ -213,6 +252,12 @@ func (w *world) trouble() bool {
 			victim.apart = shard
 		}
 		w.note("%s is cut off until %s, from a shard: %t", victim.name, victim.cut.Sub(w.began), victim.apart != nil)
+	case hit(w.weather.lonely): // a primary is given up, and somebody who will not hear of it goes on asking it
+		shard = w.shardAt(w.zoo.static.Current().ShardOf(w.rng.IntN(partitions)).Primary)
+		shard.hangs = time.Now().Add(time.Duration(2000+w.rng.IntN(2500)) * time.Millisecond)
+		victim = w.processes[w.rng.IntN(2)]
+		victim.cut, victim.apart = shard.hangs.Add(time.Duration(w.rng.IntN(8000))*time.Millisecond), nil
+		w.note("%s hangs until %s, %s does not hear of anything until %s", shard.shard, shard.hangs.Sub(w.began), victim.name, victim.cut.Sub(w.began))
 	case hit(2000):
 		if shard.of == "" {
 			return false

@@ -34,7 +34,7 @@ func (r *redis) served() map[int]luascripts.Part {
 
 func (s *shardClient) Look(ctx context.Context, epoch uint32) (luascripts.Look, error) {
 	return ask(ctx, s.request("look"), func() (luascripts.Look, error) {
-		return luascripts.Look{Parts: s.served(), Admitted: s.admits[epoch], Primary: s.of == ""}, nil
+		return luascripts.Look{Parts: s.served(), Admitted: s.admits[epoch] && s.begun[epoch], Primary: s.of == ""}, nil
 	})
 }
 
@@ -46,16 +46,16 @@ func (s *shardClient) Stop(ctx context.Context, epochs ...uint32) (bool, error) 
 	return ask(ctx, s.request("stop"), func() (bool, error) {
 		all := len(epochs) > 0
 		for _, e := range epochs {
-			all = all && s.admits[e]
+			all = all && s.begun[e]
 		}
-		clear(s.admits)
+		s.forget()
 		return all, nil
 	})
 }
 
 func (s *shardClient) Admit(ctx context.Context, epoch uint32, untilMS int64) error {
 	return tell(ctx, s.request("admit"), func() error {
-		s.admits[epoch] = true // the scripts are there, whatever the last of them answers
+		s.admits[epoch], s.begun[epoch] = true, true // the scripts are there, whatever the last of them answers
 		if s.of != "" {
 			return errReplica
 		}
@@ -148,7 +148,7 @@ func (s *shardClient) Wipe(ctx context.Context, epoch uint32) error {
 		if s.overtakes(epoch) {
 			return luascripts.ErrOvertaken
 		}
-		s.data = data{parts: map[int]*part{}}
+		s.data = nothing()
 		return nil
 	})
 }

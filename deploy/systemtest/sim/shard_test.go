@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
 
-	"walletd/journal"
 	"walletd/luascripts"
 )
 
@@ -25,62 +23,24 @@ type redis struct {
 	data
 	of     string          // a replica: its primary's address
 	linked bool            // and it has that one's data
+	life   int             // of the process
 	admits map[uint32]bool // epochs whose trains' scripts are cached
+	begun  map[uint32]bool // epochs that began in this life, also of single partitions: their marks are cached
 	heard  []*subscription
 	saved  []*data // older states, which it may come back with
-}
-
-// data is what a Redis holds of a wallet.
-type data struct {
-	parts  map[int]*part
-	loader string // its token; "" = nobody loads
-	loads  uint32 // the loader's epoch
-	keeper uint32 // the epoch of the keeper that admitted trains last
-	lease  int64  // until when it may run trains, ms in its own clock
-	outbox []luascripts.OutboxEntry
-	last   uint64 // outbox entry
-}
-
-// part is a partition's records; without a part record it does not serve.
-type part struct {
-	book   *journal.Book
-	serves bool
-}
-
-func (d *data) copy() *data {
-	c := *d
-	c.parts = map[int]*part{}
-	for p, of := range d.parts {
-		c.parts[p] = &part{copyOf(of.book), of.serves}
-	}
-	c.outbox = slices.Clone(d.outbox)
-	return &c
 }
 
 // clock is the shard's own, ms since 1970.
 func (r *redis) clock() int64 { return time.Now().Add(r.skew).UnixMilli() }
 
-// copyOf is a Book of its own with the same state.
-func copyOf(b *journal.Book) *journal.Book {
-	c, m, n := *b, b.State.(*journal.Memory), journal.NewMemory()
-	n.Accounts, n.DetailsOf, n.DeliveredOf = maps.Clone(m.Accounts), maps.Clone(m.DetailsOf), maps.Clone(m.DeliveredOf)
-	for id, k := range m.Keys {
-		n.SetKey(id, k)
-	}
-	for id, r := range m.Reservations {
-		n.SetReservation(id, r)
-	}
-	c.State = n
-	return &c
-}
-
 // restart ends the process: its script cache, its subscribers and whatever was on its way to it.
 func (r *redis) restart(with *data) {
-	r.data = data{parts: map[int]*part{}}
+	r.data = nothing()
 	if with != nil {
 		r.data = *with.copy()
 	}
-	clear(r.admits)
+	r.life++
+	r.forget()
 	r.of, r.linked = "", false
 	for _, s := range r.heard {
 		s.broken.Store(true)
@@ -94,6 +54,12 @@ func (r *redis) restart(with *data) {
 		w.answer(c, c.lost)
 		return true
 	})
+}
+
+// forget drops all scripts.
+func (r *redis) forget() {
+	clear(r.admits)
+	clear(r.begun)
 }
 
 // replicate brings a replica what its primary has now: what it has in between is what its primary had.

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"walletd/journal"
 	"walletd/shardrouter"
 )
@@ -79,16 +81,17 @@ func (w *world) figures() string {
 	for _, of := range w.audit.of {
 		events += of.book.Seq
 	}
-	return fmt.Sprintf("%d steps, %d orders, %d events, %v", w.steps, len(w.orders), events, time.Since(w.began).Round(time.Millisecond))
+	return fmt.Sprintf("%d steps, %d orders, %d events, %d moves, %d slices dropped, %d keys asked for, %d snapshots used, %v", w.steps, len(w.orders), events, w.moved, w.dropped, w.asked, w.begun, time.Since(w.began).Round(time.Millisecond))
 }
 
 func newWorld(seed uint64) *world {
 	rng := rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15))
 	w := &world{seed: seed, rng: rng, weather: weatherOf(rng), began: time.Now(), wake: make(chan struct{}, 1), rough: 500 + rng.IntN(2500)}
-	w.storm = *w.weather
+	w.storm, w.turn = *w.weather, turnOf(rng)
+	w.sliceMS = w.turn.window.Milliseconds() / 8
 	w.audit, w.log = newAudit(w), &ledger{world: w}
 	var shards []shardrouter.Shard
-	for i := range 1 + rng.IntN(2) {
+	for i := range max(1+rng.IntN(2), w.turn.shards) {
 		s := w.newRedis(fmt.Sprintf("s%d", i))
 		w.shards = append(w.shards, s)
 		of := shardrouter.Shard{ID: s.shard, Primary: s.addr}
@@ -112,10 +115,11 @@ func newWorld(seed uint64) *world {
 	for p := range partitions {
 		w.fund(p)
 	}
-	w.processes = make([]*process, 2+2*len(w.shards))
+	w.processes = make([]*process, 2+2*len(w.shards)+w.turn.projectors())
+	w.disk, w.shelf = vfs.NewCrashableMem(), newShelf(w)
 	for i := range w.processes {
 		var keeps *redis
-		if i >= 2 {
+		if i >= 2 && i < 2+2*len(w.shards) {
 			keeps = w.shards[i%2%len(w.shards)]
 		}
 		w.start(i, 1, keeps)
@@ -125,12 +129,70 @@ func newWorld(seed uint64) *world {
 		w.clients = append(w.clients, c)
 		c.again(time.Duration(rng.IntN(300)) * time.Millisecond)
 	}
+	w.live()
 	return w
+}
+
+// turn is what takes part in a seed: all at once in each would cost more than it shows.
+type turn struct {
+	shards    int           // at least so many
+	moves     bool          // partitions move between them
+	window    time.Duration // for which keys stay; an hour is for ever
+	projects  bool          // there is a projector
+	snapshots bool          // keepers begin at snapshots
+}
+
+func (t *turn) projectors() int {
+	if t.projects {
+		return 1
+	}
+	return 0
+}
+
+func turnOf(rng *rand.Rand) turn {
+	t := turn{window: time.Hour}
+	if rng.IntN(2) == 0 {
+		t.moves, t.shards = true, 2
+	}
+	if rng.IntN(4) == 0 {
+		t.projects = true
+	}
+	t.snapshots = rng.IntN(4) == 0
+	if rng.IntN(4) == 0 { // who forgets keys has somebody to ask
+		t.projects, t.window = true, pick(rng, 400*time.Millisecond, time.Second, 2500*time.Millisecond)
+	}
+	return t
+}
+
+// live begins what goes on by itself until all heals.
+func (w *world) live() {
+	if w.turn.moves {
+		w.often(600*time.Millisecond, "operator", w.direct)
+	}
+	if w.turn.snapshots {
+		w.often(2*time.Second, "snapshot", func() {
+			if w.rng.IntN(4) == 0 {
+				w.shelf.spoil()
+			} else {
+				w.shelf.take()
+			}
+		})
+	}
+}
+
+// often does something again and again until all heals.
+func (w *world) often(every time.Duration, label string, do func()) {
+	w.at(time.Duration(w.rng.Int64N(int64(every))), label, func() {
+		if !w.healing {
+			do()
+			w.often(every, label, do)
+		}
+	})
 }
 
 // newRedis makes an empty Redis with a clock of its own.
 func (w *world) newRedis(name string) *redis {
-	r := &redis{world: w, shard: name, addr: fmt.Sprintf("10.0.0.%d:6379", len(w.redises)), data: data{parts: map[int]*part{}}, admits: map[uint32]bool{},
+	r := &redis{world: w, shard: name, addr: fmt.Sprintf("10.0.0.%d:6379", len(w.redises)), data: nothing(), admits: map[uint32]bool{}, begun: map[uint32]bool{},
 		skew: time.Duration(w.rng.IntN(100)-50) * time.Millisecond}
 	w.redises = append(w.redises, r)
 	return r

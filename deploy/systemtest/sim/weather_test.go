@@ -20,11 +20,11 @@ type faults struct {
 type weather struct {
 	train, keeper, append, read, zoo, marks faults
 
-	crash, freeze, expire, restart, flush, hang, save, cut int // of a process, its session, a shard's; in hundred-thousandths a step
-	split                                                  int // appends of several records of which only some are done, thousandths
-	change                                                 int // thousandths a step: from storm to calm, or back
-	slowest                                                time.Duration
-	thought                                                time.Duration // of a client between two orders, at most
+	crash, freeze, expire, restart, flush, hang, save, cut, lonely int // of a process, its session, a shard's; in hundred-thousandths a step
+	split                                                          int // appends of several records of which only some are done, thousandths
+	change                                                         int // thousandths a step: from storm to calm, or back
+	slowest                                                        time.Duration
+	thought                                                        time.Duration // of a client between two orders, at most
 }
 
 // calm is the weather in which all heals.
@@ -41,11 +41,11 @@ func weatherOf(rng *rand.Rand) *weather {
 	w.crash, w.freeze, w.expire = pick(rng, 0, 40, 200, 600), pick(rng, 0, 40, 200), pick(rng, 0, 40, 200, 600)
 	w.restart, w.flush, w.hang = pick(rng, 0, 40, 200, 600), pick(rng, 0, 0, 0, 100), pick(rng, 0, 50, 150)
 	w.thought = pick(rng, 100*time.Microsecond, 2*time.Millisecond, 50*time.Millisecond)
-	w.cut = pick(rng, 0, 50, 150)
+	w.cut, w.lonely = pick(rng, 0, 50, 150), pick(rng, 0, 0, 100)
 	w.save = pick(rng, 100, 500, 2000)
 	if rng.IntN(3) == 0 { // one kind of trouble, and much of it
 		only := weather{slowest: w.slowest, save: w.save, thought: w.thought}
-		switch rng.IntN(7) {
+		switch rng.IntN(8) {
 		case 0:
 			only.restart = 1500
 		case 1:
@@ -54,6 +54,8 @@ func weatherOf(rng *rand.Rand) *weather {
 			only.freeze, only.hang, only.expire, only.cut = 300, 400, 100, 400
 		case 3:
 			only.cut = 1500
+		case 4:
+			only.lonely = 300
 		default:
 			only.append, only.read, only.split = w.append, w.read, w.split
 			only.append.late, only.append.lazy, only.append.deaf = 60, 60, 60

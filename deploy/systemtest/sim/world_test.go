@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"walletd/journal"
 )
 
@@ -31,7 +33,9 @@ type world struct {
 	storm   weather  // as it is when it is rough
 	calm    bool     // for a while
 	healing bool
-	rough   int // steps in it
+	rough   int   // steps in it
+	sliceMS int64 // of keys in the shards
+	turn    turn
 	began   time.Time
 
 	log       *ledger
@@ -49,8 +53,14 @@ type world struct {
 	tail      []string
 	all       bool // keep the whole trace
 	failure   error
-	looked    int64 // the true time of the last step
-	disturbed int   // steps for which the machine had no time
+	moved     int // partitions that another shard has got
+	dropped   int // slices of keys
+	begun     int // folds that began at a snapshot
+	shelf     *shelf
+	asked     int        // questions that the projector has answered
+	disk      *vfs.MemFS // the projector's
+	looked    int64      // the true time of the last step
+	disturbed int        // steps for which the machine had no time
 
 	calls []*call // parked, by label
 

@@ -94,7 +94,7 @@ func (z *coordination) follow(ctx context.Context) {
 
 // NextEpoch implements shardrouter.Store, as Publish does.
 func (z *coordination) NextEpoch(ctx context.Context, shard string, of []int) (uint32, error) {
-	return ask(ctx, z.request("epoch "+shard), func() (uint32, error) { return z.static.NextEpoch(context.Background(), shard, of) })
+	return ask(ctx, z.request(fmt.Sprint("epoch ", shard, " ", of)), func() (uint32, error) { return z.static.NextEpoch(context.Background(), shard, of) })
 }
 
 func (z *coordination) Publish(ctx context.Context, change func(*shardrouter.Map) (*shardrouter.Map, error)) error {
