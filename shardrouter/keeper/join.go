@@ -293,6 +293,9 @@ func (a *arrival) settle(ctx context.Context, note shardrouter.Move) error {
 	if _, err := a.pass(ctx, false); err != nil {
 		return err
 	}
+	if note.Epoch < a.f.end.Epoch { // the source has a successor, and did not know
+		return errNotAlone
+	}
 	if why := a.differs(&note); why != "" {
 		a.cfg.Log.Error("moving: given up, the source has another history or state than the journal", "partition", a.p, "reason", why)
 		a.undo(ctx)

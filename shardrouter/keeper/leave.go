@@ -19,10 +19,11 @@ import (
 //	log, and where that is, is noted ──> frozen ──> the map names the destination: forgotten, its records removed
 //	                                       └──> taken back, or too long: it serves here again, in a new epoch
 const (
-	frozenMax  = 5 * time.Second        // then the source takes a move back; the destination may ask again
-	digestMax  = 250 * time.Millisecond // for looking at all that a frozen partition holds; else the journal's word must do
-	lastMarks  = 5 * time.Second        // a partition that has left is still told about: outcomes wait for its last marks
-	removeRest = time.Second            // before its records are removed
+	frozenMax     = 5 * time.Second        // then the source takes a move back; the destination may ask again
+	digestMax     = 250 * time.Millisecond // for looking at all that a frozen partition holds; else the journal's word must do
+	digestRecords = 50_000                 // so many are summed up in a tenth of a second, here and at the destination, and the partition waits for both
+	lastMarks     = 5 * time.Second        // a partition that has left is still told about: outcomes wait for its last marks
+	removeRest    = time.Second            // before its records are removed
 )
 
 // give gives a partition away, when the destination asks for it.
@@ -125,6 +126,11 @@ func (r *reign) digest(ctx context.Context, p int) string {
 	b, err := r.mover().DumpPart(soon, p, r.cfg.Partitions)
 	if err != nil {
 		r.cfg.Log.Info("moving: the partition's state is not compared", "partition", p, "error", err)
+		return ""
+	}
+	m := b.State.(*journal.Memory)
+	if n := len(m.Accounts) + len(m.DetailsOf) + len(m.Keys) + len(m.Reservations); n > digestRecords {
+		r.cfg.Log.Info("moving: the partition's state is not compared, its digest takes too long", "partition", p, "records", n)
 		return ""
 	}
 	sum := b.Digest()

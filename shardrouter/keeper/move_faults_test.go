@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"walletd/journal"
+	"walletd/journal/relay"
 	"walletd/shardrouter"
 )
 
@@ -143,6 +144,19 @@ func TestMoveTakenBackAtEachStep(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestNoteOfADeposedSource: a successor has begun in the partition's log, and its predecessor, who does not know that, notes where it
+// stopped. That says nothing about the journal: the move begins again, and completes.
+func TestNoteOfADeposedSource(t *testing.T) {
+	brokenMove(t, "s1", "left", func(c *cluster, goOn func()) {
+		epoch, err := c.static.NextEpoch(t.Context(), "s1", []int{0})
+		c.must(err)
+		_, err = relay.Claim(t.Context(), c.log, journal.Cursor{}, epoch, "somebody", 1, nil)
+		c.must(err)
+		goOn()
+		c.there(0, "s2")
+	})
 }
 
 // TestMoveOfADifferingState is given up: the source's shard is not what its journal says. It says so, and the source goes on.

@@ -279,3 +279,28 @@ func TestFollowingCostsWhatHasChanged(t *testing.T) {
 		t.Error("the shard's filter does not know all that was evicted")
 	}
 }
+
+// large is a shard with so many accounts of one partition.
+type large struct {
+	*luascripts.Shard
+	accounts int
+}
+
+func (l large) DumpPart(_ context.Context, partition, partitions int) (*journal.Book, error) {
+	b := journal.NewBook(partition, partitions)
+	for i := range l.accounts {
+		b.State.SetAccount(journal.Handle(fmt.Appendf(nil, "%012d", i)), journal.Account{})
+	}
+	return b, nil
+}
+
+// TestLargePartitionsAreNotSummedUp while they are frozen: both sides would take longer than anybody should wait.
+func TestLargePartitionsAreNotSummedUp(t *testing.T) {
+	c := newCluster(t, clusterOptions{servers: 1, partitions: 1})
+	for n, compared := range map[int]bool{digestRecords: true, digestRecords + 1: false} {
+		r := &reign{Keeper: &Keeper{cfg: Config{Partitions: 1, Moves: c.static}.withDefaults()}, shard: large{accounts: n}}
+		if is := r.digest(t.Context(), 0) != ""; is != compared {
+			t.Errorf("%d records are compared: %v", n, is)
+		}
+	}
+}
