@@ -174,6 +174,7 @@ func TestRecoveryTimes(t *testing.T) {
 	measure(fmt.Sprintf("everything at once, %d accounts", accounts), 90*time.Second, 2, func(t *testing.T) (*wallet, func() time.Time) {
 		d := startCrowded(t, int(accounts))
 		return d.wallet, func() time.Time {
+			d.awaitReady() // the ready file of the last start: its servers are the ones to be killed
 			begin := time.Now()
 			d.killAll()
 			d.launch()
