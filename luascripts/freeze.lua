@@ -9,12 +9,13 @@ if keeper and struct.unpack('>I4', keeper) > struct.unpack('>I4', ARGV[1]) then 
 local part = redis.call('HGET', KEYS[1], name)
 if not part then
   local frozen = redis.call('HGET', KEYS[1], aside)
-  if frozen and string.sub(frozen, 1, 5) == 'F' .. ARGV[3] then return string.sub(frozen, 2) end
+  if frozen and string.sub(frozen, 1, 5) == 'F' .. ARGV[3] then return string.sub(frozen, 2, 1 + PART_SIZE) end
   return ''
 end
 if string.sub(part, 1, 4) ~= ARGV[3] then return '' end
 
 -- Apply.
-redis.call('HSET', KEYS[1], aside, 'F' .. part)
+local n = redis.call('HINCRBY', KEYS[1], 'freezes', 1) -- tells one freeze from another: a late thaw is of one
+redis.call('HSET', KEYS[1], aside, 'F' .. part .. struct.pack('>I7', n))
 redis.call('HDEL', KEYS[1], name)
 return part

@@ -13,7 +13,7 @@ import (
 // A partition moves between shards while the others of both serve (design section 8). Its record in parts says where it is:
 //
 //	partition u16            it serves here
-//	moving + partition u16   it does not, and records of it may be here: 'F' and its record, it is frozen;
+//	moving + partition u16   it does not, and records of it may be here: 'F', its record and a number, it is frozen;
 //	                         'L' and a token, somebody loads it
 //	neither                  no record of it is here
 //
@@ -32,6 +32,9 @@ type Aside struct {
 	Seen   string // what parts says of it: what is removed must still be that
 }
 
+// frozenRecord is the partition's record in what parts says of one that is frozen.
+func frozenRecord(value string) string { return value[1:min(len(value), 1+journal.PartSize)] }
+
 func asideField(partition int) string { return movingField + partitionField(partition) }
 
 // Asides answers the partitions that do not serve here and may have records here.
@@ -47,7 +50,7 @@ func (s *Shard) Asides(ctx context.Context) (map[int]Aside, error) {
 		}
 		a := Aside{Part: Part{Partition: int(binary.BigEndian.Uint16([]byte(field[len(movingField):])))}, Frozen: value[0] == asideFrozen, Seen: value}
 		if a.Frozen {
-			if err := a.parse([]byte(value[1:])); err != nil {
+			if err := a.parse([]byte(frozenRecord(value))); err != nil {
 				return nil, s.fault("read the parts of", err)
 			}
 		}
@@ -80,9 +83,9 @@ func (s *Shard) Thaw(ctx context.Context, keeper uint32, partition int, epoch ui
 }
 
 // Unfreeze puts a frozen partition back as it was: what is to be compared with the journal is to be found where it always is.
-// It says nothing about the Redis process. A repeat changes nothing. ErrOvertaken: as for Thaw.
+// It says nothing about the Redis process. A repeat changes nothing, nor does one that comes after another freeze. ErrOvertaken: as for Thaw.
 func (s *Shard) Unfreeze(ctx context.Context, keeper uint32, a Aside) error {
-	err := overtaken(s.scriptInt(ctx, thawScript, epochWord(keeper), partitionField(a.Partition), epochWord(a.Epoch)))
+	err := overtaken(s.scriptInt(ctx, thawScript, epochWord(keeper), partitionField(a.Partition), epochWord(a.Epoch), a.Seen))
 	return s.fault(fmt.Sprintf("unfreeze partition %d of", a.Partition), err)
 }
 
@@ -306,7 +309,7 @@ func (s *Shard) partRecord(ctx context.Context, partition int) (string, error) {
 		return serves, nil
 	}
 	if aside, ok := words[1].(string); ok && aside[0] == asideFrozen {
-		return aside[1:], nil
+		return frozenRecord(aside), nil
 	}
 	return "", ErrOvertaken
 }

@@ -157,6 +157,44 @@ func TestAFrozenPartitionThaws(t *testing.T) {
 	}
 }
 
+// TestLateThawsFindAnotherFreeze: what a keeper asked for twice, since no answer came, and what arrives when the partition has served and
+// is frozen again, does not let it serve: its destination does, by now.
+func TestLateThawsFindAnotherFreeze(t *testing.T) {
+	s := openShard(t, local.Redis(t).Addr)
+	ctx := t.Context()
+	b := journal.NewBook(0, 2)
+	townsfolk(b, 0, 20)
+	b.Epoch, b.Seq = 4, 20
+	must(t, s.Load(ctx, b))
+	must(t, s.Admit(ctx, 0, forever))
+	freeze := func(epoch uint32) Aside {
+		_, err := s.Freeze(ctx, 0, 0, epoch)
+		must(t, err)
+		asides, err := s.Asides(ctx)
+		must(t, err)
+		return asides[0]
+	}
+	first := freeze(4)
+	for range 2 {
+		must(t, s.Unfreeze(ctx, 0, first))
+	}
+	freeze(4)
+	if err := s.Unfreeze(ctx, 0, first); !errors.Is(err, ErrOvertaken) {
+		t.Errorf("unfrozen late: %v", err)
+	}
+	must(t, s.Thaw(ctx, 0, 0, 6))
+	freeze(6)
+	if err := s.Thaw(ctx, 0, 0, 6); !errors.Is(err, ErrOvertaken) {
+		t.Errorf("thawed late: %v", err)
+	}
+	if parts, err := s.Parts(ctx); err != nil || len(parts) > 0 {
+		t.Errorf("it serves: %v, %v", parts, err)
+	}
+	if d, err := s.DumpPart(ctx, 0, 2); err != nil || d.Epoch != 6 || d.Digest() != b.Digest() {
+		t.Errorf("it is another: %v", err)
+	}
+}
+
 // TestOvertakenKeepersMoveNothing: when a later keeper has the shard, the earlier one's freezing, loading and serving do nothing.
 func TestOvertakenKeepersMoveNothing(t *testing.T) {
 	s := openShard(t, local.Redis(t).Addr)

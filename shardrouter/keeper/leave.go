@@ -110,7 +110,13 @@ func (r *reign) freeze(ctx context.Context, p int, own holding) (end journal.Cur
 	}
 	// The journal is away. Nobody knows yet that we stopped, so nobody else can have begun: the same epoch goes on.
 	r.cfg.Log.Warn("moving: the journal does not take the last events; the partition serves again", "partition", p, "error", err)
-	err = r.patiently(ctx, "unfreeze", p, func() error { return r.mover().Unfreeze(ctx, r.epoch, luascripts.Aside{Part: part}) })
+	err = r.patiently(ctx, "unfreeze", p, func() error {
+		asides, err := r.mover().Asides(ctx)
+		if a, is := asides[p]; err == nil && is && a.Frozen { // else an earlier try has done it
+			err = r.mover().Unfreeze(ctx, r.epoch, a)
+		}
+		return err
+	})
 	if err != nil {
 		return end, r.overtaken(ctx, err)
 	}

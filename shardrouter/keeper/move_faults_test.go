@@ -146,6 +146,51 @@ func TestMoveTakenBackAtEachStep(t *testing.T) {
 	}
 }
 
+// TestFreezeWithoutAJournal: the last events of a partition that is frozen do not become durable. It serves again, in its epoch, and
+// moves when the journal is back.
+func TestFreezeWithoutAJournal(t *testing.T) {
+	br, l := newBreaks("s1", "freezing"), &mute{}
+	c := newCluster(t, clusterOptions{servers: 2, partitions: 2, config: br.config, journalOf: func(name string, log journal.Log) journal.Log {
+		if name != "k-s1" {
+			return log
+		}
+		l.Log = log
+		return l
+	}})
+	goOn := sync.OnceFunc(func() { close(br.goOn) })
+	t.Cleanup(goOn)
+	c.keepAll()
+	b := c.bank(2, 100)
+	s1 := c.shard(0)
+	seq := func() uint64 {
+		parts, err := s1.Parts(t.Context())
+		c.must(err)
+		return parts[0].Seq
+	}
+	c.must(shardrouter.RequestMove(t.Context(), c.static, 0, "s2"))
+	<-br.reached
+	l.away.Store(true)
+	before, moved := seq(), make(chan journal.Status, 1)
+	go func() {
+		a := c.asker()
+		moved <- a.move(b.customers[0], b.customers[1], "last", 5, a.sure)
+	}()
+	c.eventually("an event is in the outbox", func() bool { return seq() > before })
+	goOn()
+	c.eventually("it is taken back", func() bool { return c.keepers["k-s1"].Stats().MovesTaken == 1 })
+	if p := c.static.Current().Partitions[0]; p.Shard != "s1" || p.Epoch != c.static.Current().Shards["s1"].Epoch {
+		t.Errorf("it is %+v", p)
+	}
+	l.away.Store(false)
+	c.there(0, "s2")
+	if s := <-moved; s != journal.Confirmed {
+		t.Errorf("the last transfer: %v", s)
+	}
+	if got := c.rest().account(b.customers[1]).Available; got != 105 {
+		t.Errorf("its payee has %d", got)
+	}
+}
+
 // TestNoteOfADeposedSource: a successor has begun in the partition's log, and its predecessor, who does not know that, notes where it
 // stopped. That says nothing about the journal: the move begins again, and completes.
 func TestNoteOfADeposedSource(t *testing.T) {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -25,12 +26,18 @@ func nothing() data { return data{parts: map[int]*part{}, window: &window{}} }
 
 // part is a partition's records and where it is: it serves, or it stands aside (luascripts, move.go), or neither.
 type part struct {
-	book   *journal.Book // its State is records
-	serves bool
-	aside  string // frozen, or who loads it
+	book    *journal.Book // its State is records
+	serves  bool
+	aside   string // frozen, or who loads it
+	freezes int    // so far: one is not another
 }
 
 const frozen = "F"
+
+// seen is what parts says of one that is frozen.
+func (p *part) seen() string {
+	return fmt.Sprint(frozen, p.book.Epoch, p.book.Seq, p.book.EvictedMS, p.freezes)
+}
 
 func (d *data) copy() *data {
 	c := *d
@@ -40,7 +47,7 @@ func (d *data) copy() *data {
 	for p, of := range d.parts {
 		b, m := *of.book, of.book.State.(*records)
 		b.State = &records{Memory: copyOf(m.Memory), window: c.window, book: &b}
-		c.parts[p] = &part{&b, of.serves, of.aside}
+		c.parts[p] = &part{&b, of.serves, of.aside, of.freezes}
 	}
 	return &c
 }

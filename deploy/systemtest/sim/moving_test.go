@@ -37,6 +37,9 @@ func (s *shardClient) Freeze(ctx context.Context, keeper uint32, p int, epoch ui
 		if of == nil || (!of.serves && of.aside != frozen) || of.book.Epoch != epoch {
 			return luascripts.ErrOvertaken
 		}
+		if of.serves {
+			of.freezes++
+		}
 		of.serves, of.aside = false, frozen
 		at = luascripts.Part{Partition: p, Epoch: epoch, Seq: of.book.Seq, TimeMS: of.book.TimeMS, EvictedMS: of.book.EvictedMS}
 		return nil
@@ -44,14 +47,14 @@ func (s *shardClient) Freeze(ctx context.Context, keeper uint32, p int, epoch ui
 	return at, err
 }
 
-func (s *shardClient) thaw(p int, epoch uint32) error {
+func (s *shardClient) thaw(p int, epoch uint32, same bool) error {
 	of := s.parts[p]
 	switch {
 	case of == nil:
 		return luascripts.ErrOvertaken
 	case of.serves && of.book.Epoch == epoch:
 		return nil
-	case of.serves, of.aside != frozen, of.book.Epoch > epoch:
+	case of.serves, of.aside != frozen, of.book.Epoch > epoch, of.book.Epoch == epoch && !same:
 		return luascripts.ErrOvertaken
 	}
 	of.serves, of.aside, of.book.Epoch = true, "", epoch
@@ -59,11 +62,16 @@ func (s *shardClient) thaw(p int, epoch uint32) error {
 }
 
 func (s *shardClient) Thaw(ctx context.Context, keeper uint32, p int, epoch uint32) error {
-	return s.beginsHere(ctx, fmt.Sprintf("thaw %d", p), keeper, epoch, func() error { return s.thaw(p, epoch) })
+	return s.beginsHere(ctx, fmt.Sprintf("thaw %d", p), keeper, epoch, func() error { return s.thaw(p, epoch, false) })
 }
 
 func (s *shardClient) Unfreeze(ctx context.Context, keeper uint32, a luascripts.Aside) error {
-	return s.obey(ctx, fmt.Sprintf("unfreeze %d", a.Partition), keeper, func() error { return s.thaw(a.Partition, a.Epoch) })
+	return s.obey(ctx, fmt.Sprintf("unfreeze %d", a.Partition), keeper, func() error {
+		if of := s.parts[a.Partition]; of != nil && of.aside == frozen && of.seen() != a.Seen {
+			return luascripts.ErrOvertaken
+		}
+		return s.thaw(a.Partition, a.Epoch, true)
+	})
 }
 
 // beginsHere notes that an epoch begins in this life of the Redis, which is the one in which the keeper admitted trains.
@@ -97,7 +105,7 @@ func (s *shardClient) Asides(ctx context.Context) (map[int]luascripts.Aside, err
 			a := luascripts.Aside{Part: luascripts.Part{Partition: p}, Frozen: of.aside == frozen, Seen: of.aside}
 			if b := of.book; a.Frozen {
 				a.Epoch, a.Seq, a.TimeMS, a.EvictedMS = b.Epoch, b.Seq, b.TimeMS, b.EvictedMS
-				a.Seen = fmt.Sprint(frozen, b.Epoch, b.Seq, b.EvictedMS)
+				a.Seen = of.seen()
 			}
 			asides[p] = a
 		}
@@ -124,8 +132,8 @@ func (s *shardClient) Remove(ctx context.Context, a luascripts.Aside, _ int) err
 				return luascripts.ErrOvertaken
 			}
 			is := of.aside
-			if b := of.book; is == frozen {
-				is = fmt.Sprint(frozen, b.Epoch, b.Seq, b.EvictedMS)
+			if is == frozen {
+				is = of.seen()
 			}
 			switch {
 			case s.of != "":
