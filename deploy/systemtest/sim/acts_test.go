@@ -86,13 +86,14 @@ func (r *redis) section(p int, epoch uint32, acts []byte, clock int64, reply, en
 	return reply, entry
 }
 
-// alone: while a shard answers for a partition, no other one does that in a later epoch (decision 10).
+// alone: while a shard answers for a partition, the map shows no other one that does in a later epoch (decision 10). One that it
+// does not show, because its keeper has an older map, is asked by nobody.
 func (r *redis) alone(p int, epoch uint32) {
-	for _, o := range r.world.redises {
-		of := o.parts[p]
-		if o != r && of != nil && of.serves && of.book.Epoch > epoch && len(o.admits) > 0 && o.of == "" && o.clock() < o.lease {
-			r.world.fail("P8: %s answers for partition %d in epoch %d, and %s in epoch %d", r.shard, p, epoch, o.shard, of.book.Epoch)
-		}
+	m := r.world.zoo.static.Current()
+	o := r.world.shardAt(m.ShardOf(p).Primary)
+	if of := o.parts[p]; o != r && of != nil && of.serves && of.book.Epoch > epoch && of.book.Epoch == m.Partitions[p].Epoch &&
+		len(o.admits) > 0 && o.of == "" && o.clock() < o.lease {
+		r.world.fail("P8: %s answers for partition %d in epoch %d, and %s in epoch %d", r.shard, p, epoch, o.shard, of.book.Epoch)
 	}
 }
 

@@ -254,21 +254,22 @@ func (z *zookeeper) moves() map[int]shardrouter.Move {
 
 // moveAt is what a change is made of: the map, and the move if there is one.
 type moveAt struct {
-	m    *shardrouter.Map
-	move *shardrouter.Move
+	m       *shardrouter.Map
+	move    *shardrouter.Move
+	version int // of the move's node, which begins again with each node
 }
 
 func (z *zookeeper) moveAt(p int) moveAt {
 	at := moveAt{m: z.static.Current()}
 	if m, there := z.moves()[p]; there {
-		at.move = &m
+		at.move, at.version = &m, z.versions[p]
 	}
 	return at
 }
 
 // is reports whether nothing has changed since.
-func (a moveAt) is(m *shardrouter.Map, move *shardrouter.Move) bool {
-	return a.m.Version == m.Version && (a.move == nil) == (move == nil) && (move == nil || *a.move == *move)
+func (a moveAt) is(now moveAt) bool {
+	return a.m.Version == now.m.Version && (a.move == nil) == (now.move == nil) && a.version == now.version
 }
 
 // ChangeMove reads, has the process decide, and writes if nothing has changed meanwhile, as EndMove does.
@@ -288,12 +289,10 @@ func (z *coordination) ChangeMove(ctx context.Context, p int, change func(*shard
 		}
 		err = tell(ctx, z.request(fmt.Sprintf("change move %d", p)), func() error {
 			return z.noted(p, func() error {
-				return z.static.ChangeMove(context.Background(), p, func(m *shardrouter.Map, now *shardrouter.Move) (*shardrouter.Move, error) {
-					if !at.is(m, now) {
-						return nil, shardrouter.ErrVersion
-					}
-					return next, nil
-				})
+				if !at.is(z.moveAt(p)) {
+					return shardrouter.ErrVersion
+				}
+				return z.static.ChangeMove(context.Background(), p, func(*shardrouter.Map, *shardrouter.Move) (*shardrouter.Move, error) { return next, nil })
 			})
 		})
 		if !errors.Is(err, shardrouter.ErrVersion) {
@@ -311,7 +310,7 @@ func (z *coordination) EndMove(ctx context.Context, as shardrouter.Move, change 
 		next, why := change(at.m)
 		m, err := ask(ctx, z.request(fmt.Sprintf("end move %d", as.Partition)), func() (*shardrouter.Map, error) {
 			err := z.noted(as.Partition, func() error {
-				if now := z.moveAt(as.Partition); !at.is(now.m, now.move) {
+				if !at.is(z.moveAt(as.Partition)) {
 					return shardrouter.ErrVersion
 				}
 				return z.static.EndMove(context.Background(), as, func(*shardrouter.Map) (*shardrouter.Map, error) { return next, why })
@@ -335,7 +334,13 @@ func (z *zookeeper) noted(p int, do func() error) error {
 	after, is := z.moves()[p]
 	now := z.static.Current().Partitions[p].Shard
 	if before != after || was != is || owner != now {
+		if z.versions[p]++; !was {
+			z.versions[p] = 0
+		}
 		z.world.note("  move of %d: %s %s → %s %s, it is %s's", p, before.State, before.To, after.State, after.Reason, now)
+	}
+	if after.State == shardrouter.MoveFailed && before.State != after.State {
+		z.world.failed++
 	}
 	if owner != now {
 		z.world.moved++

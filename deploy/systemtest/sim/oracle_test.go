@@ -124,6 +124,9 @@ func (w *world) judge() {
 	if sum != 0 {
 		w.fail("P1: all accounts together have %d", sum)
 	}
+	if w.failed > 0 && !w.restarted { // by a note of another history or state than the journal's
+		w.fail("P11: %d moves have failed, though no shard ever came back with other data", w.failed)
+	}
 	w.judgeProjection()
 	for _, o := range w.orders {
 		h, there := w.audit.keyed[o.id]

@@ -231,6 +231,7 @@ func (w *world) trouble() bool {
 			with = pick(w.rng, shard.saved...)
 		}
 		w.note("%s restarts, with data: %t", shard.shard, with != nil)
+		w.restarted = w.restarted || with != nil
 		shard.restart(with)
 		for _, p := range w.processes { // they may have stood on one machine
 			if p.keeps == shard && !p.dead.Load() && w.rng.IntN(3) == 0 {

@@ -53,9 +53,11 @@ type world struct {
 	tail      []string
 	all       bool // keep the whole trace
 	failure   error
-	moved     int // partitions that another shard has got
-	dropped   int // slices of keys
-	begun     int // folds that began at a snapshot
+	failed    int  // moves that came to nothing
+	restarted bool // a Redis came back with older data
+	moved     int  // partitions that another shard has got
+	dropped   int  // slices of keys
+	begun     int  // folds that began at a snapshot
 	shelf     *shelf
 	asked     int        // questions that the projector has answered
 	disk      *vfs.MemFS // the projector's

@@ -15,6 +15,8 @@ type zookeeper struct {
 	world  *world
 	static *shardrouter.Static // the rules of map and epochs
 	queues map[string][]*candidate
+
+	versions [partitions]int // of the moves' nodes
 }
 
 // candidate is a process's node in the queue of a shard.
