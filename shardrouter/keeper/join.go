@@ -35,7 +35,7 @@ type arrival struct {
 	began   time.Time
 	told    time.Time
 	in      uint32 // the epoch in which it will be ours
-	served  bool   // it serves in our shard
+	served  bool   // it serves in our shard, or may
 	joined  bool   // and is relayed
 }
 
@@ -384,10 +384,10 @@ func (a *arrival) book() *journal.Book {
 func (a *arrival) serveHere(ctx context.Context, end journal.Cursor) error {
 	b := a.book()
 	b.Epoch = a.in
+	a.served = true // or it may at any time from here on
 	if err := a.loading.Serve(ctx, b); err != nil {
 		return err
 	}
-	a.served = true
 	a.cfg.atStep("served")
 	a.held.add(a.p, a.in, end.Offset, arriving)
 	a.courier.begin(b, &a.f.recent, a.f.points)
@@ -407,14 +407,29 @@ func (a *arrival) undo(ctx context.Context) {
 		a.marks.drop(a.p, a.in)
 		a.held.drop(a.p)
 	}
-	if a.served {
-		if _, err := a.mover().Freeze(ctx, a.epoch, a.p, a.in); err != nil {
-			a.cfg.Log.Warn("moving: not taken out of the shard", "partition", a.p, "error", err)
-		}
+	if err := a.unserve(ctx); err != nil {
+		a.cfg.Log.Warn("moving: not taken out of the shard", "partition", a.p, "error", err)
 	}
 	if asides, err := a.mover().Asides(ctx); err == nil {
 		if aside, is := asides[a.p]; is {
 			a.remove(ctx, aside)
 		}
 	}
+}
+
+// unserve has the partition not serve here, whatever may still be on its way to the shard.
+func (a *arrival) unserve(ctx context.Context) (err error) {
+	if !a.served {
+		return nil
+	}
+	for range 2 { // it may have begun to serve in between
+		if _, err = a.mover().Freeze(ctx, a.epoch, a.p, a.in); !errors.Is(err, luascripts.ErrOvertaken) {
+			return err
+		}
+		// It does not serve. Whoever begins to load it takes the word away by which it still could.
+		if _, err = a.mover().Join(ctx, a.epoch, a.p, a.cfg.Partitions); !errors.Is(err, luascripts.ErrOvertaken) {
+			return err
+		}
+	}
+	return err
 }
