@@ -47,7 +47,7 @@ func weatherOf(rng *rand.Rand) *weather {
 		only := weather{slowest: w.slowest, save: w.save, thought: w.thought}
 		switch rng.IntN(8) {
 		case 0:
-			only.restart = 1500
+			only.restart, only.save, only.thought = 800, 4000, 100*time.Microsecond // much happens between the two
 		case 1:
 			only.crash, only.expire = 1000, 500
 		case 2:
@@ -56,6 +56,9 @@ func weatherOf(rng *rand.Rand) *weather {
 			only.cut = 1500
 		case 4:
 			only.lonely = 300
+		case 5: // trains of owners that are not owners any more
+			only.train.late, only.train.slow, only.slowest = 60, 60, max(w.slowest, time.Second)
+			only.crash, only.expire = 300, 600
 		default:
 			only.append, only.read, only.split = w.append, w.read, w.split
 			only.append.late, only.append.lazy, only.append.deaf = 60, 60, 60
