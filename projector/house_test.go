@@ -16,7 +16,7 @@ func TestReachesNoShard(t *testing.T) {
 		switch {
 		case path == "walletd/journal", path == "walletd/journal/planted", strings.HasPrefix(path, "walletd/projector"):
 			return true
-		case path == "walletd/journal/filelog", path == "walletd/deploy/local", path == "go.uber.org/goleak":
+		case path == "walletd/journal/filelog", path == "walletd/deploy/local", path == "walletd/deploy/trial", path == "go.uber.org/goleak":
 			return test
 		case strings.HasPrefix(path, "github.com/minio/minio-go/v7"), path == "github.com/klauspost/compress/zstd": // snapshots
 			return true
