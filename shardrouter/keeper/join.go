@@ -99,7 +99,9 @@ func (r *reign) beginAgain(ctx context.Context, p int) error {
 	if err := r.patiently(ctx, "take back", p, func() error { return r.takeBack(ctx, p) }); err != nil {
 		return err
 	}
-	_, err := r.moves.await(ctx, p, func(s seen) bool { return !s.is(shardrouter.MoveFreezing) && !s.is(shardrouter.MoveFrozen) })
+	_, err := r.moves.await(ctx, p, func(s seen) bool { // what is seen may be the next move already, away from us
+		return s.move == nil || s.move.To != r.cfg.Shard || (!s.is(shardrouter.MoveFreezing) && !s.is(shardrouter.MoveFrozen))
+	})
 	return err
 }
 
