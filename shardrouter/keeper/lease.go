@@ -85,6 +85,10 @@ func (r *reign) provenUntil(ctx context.Context) (untilMS int64, err error) {
 func (r *reign) prove(ctx context.Context) error {
 	certain, owned := r.certain(), r.held.proven()
 	least := make([]int64, len(owned)) // offsets that the ends must be behind
+	if !certain && len(owned) == 0 && (r.elected == nil || r.elected.Err() != nil) {
+		// It never will be certain again, and nothing is served: a new reign is the way to be elected.
+		return fmt.Errorf("%w: the election is over, and no partition's log tells whether we still are the owner", errDeposed)
+	}
 	if !certain && len(owned) == 0 {
 		// No log says anything about us, and a partition that comes or goes must not serve under a lease that nothing proves.
 		return fmt.Errorf("%w: somebody else may have been elected, and no partition's log tells", errUnproven)
