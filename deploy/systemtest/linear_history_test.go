@@ -52,6 +52,7 @@ func transferBy(ctx context.Context, d door, t client.Transfer) (journal.Positio
 
 // incoming is a credit of an account, as its payer's client knows it.
 type incoming struct {
+	id      journal.ID
 	amount  int64
 	source  int // the payer's partition
 	seq     uint64
@@ -173,9 +174,11 @@ func (h *historian) finish() map[string][]porcupine.Operation {
 	for _, a := range h.accounts {
 		h.read(historyClients, h.w.rest(), a)
 	}
+	truth := h.w.replay()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, a := range h.accounts {
+		h.lookUp(truth, a, drained)
 		h.ops[a] = append(h.ops[a], placed(h.credits[a], drained)...)
 	}
 	return h.ops
@@ -305,7 +308,7 @@ func (c *historyClient) pair() (from, to string) {
 // record notes how the payer's part of an operation ended, and what the payee may expect from it.
 func (c *historyClient) record(from, to string, s step, call int64, at journal.Position, err error) {
 	op := porcupine.Operation{ClientId: c.n, Input: s, Call: call, Return: c.now()}
-	in := incoming{amount: s.amount, source: c.w.partitionOf(from), seq: at.Seq, call: call, back: op.Return}
+	in := incoming{id: s.id, amount: s.amount, source: c.w.partitionOf(from), seq: at.Seq, call: call, back: op.Return}
 	var r request
 	var no *client.RefusedError
 	switch r.told("", at, err); {
@@ -330,11 +333,12 @@ func (c *historyClient) record(from, to string, s step, call int64, at journal.P
 
 func (c *historyClient) transfer() {
 	from, to := c.pair()
-	s := step{verb: debits, amount: 1 + c.dice.Int64N(historyMoney/4)}
+	key := c.key()
+	s := step{verb: debits, amount: 1 + c.dice.Int64N(historyMoney/4), id: client.TransferID(from, key)}
 	ctx, cancel := c.call()
 	defer cancel()
 	began := c.now()
-	at, err := transferBy(ctx, c.door, client.Transfer{Key: c.key(), From: from, To: to, Amount: journal.Amount(s.amount), Asset: "USD"})
+	at, err := transferBy(ctx, c.door, client.Transfer{Key: key, From: from, To: to, Amount: journal.Amount(s.amount), Asset: "USD"})
 	c.record(from, to, s, began, at, err)
 }
 
@@ -361,7 +365,7 @@ func (c *historyClient) reserve() {
 	defer cancel()
 	began := c.now()
 	_, err := c.door.Reserve(ctx, r)
-	c.record(from, "", step{verb: reserves, amount: int64(r.Amount), reservation: number}, began, journal.Position{}, err)
+	c.record(from, "", step{verb: reserves, amount: int64(r.Amount), reservation: number, id: client.TransferID(from, r.Key)}, began, journal.Position{}, err)
 	both.Wait()
 }
 
@@ -378,7 +382,8 @@ func (c *historyClient) resolve() {
 	if number < 0 {
 		return
 	}
-	id := client.TransferID(from, r.Key).Text(journal.ReservationPrefix)
+	reservation, key := client.TransferID(from, r.Key), c.key()
+	id := reservation.Text(journal.ReservationPrefix)
 	ctx, cancel := c.call()
 	defer cancel()
 	began := c.now()
@@ -387,7 +392,7 @@ func (c *historyClient) resolve() {
 		c.record(from, "", step{verb: cancels, reservation: number}, began, journal.Position{}, err)
 		return
 	}
-	s := step{verb: confirms, amount: 1 + c.dice.Int64N(int64(r.Amount)), reservation: number, keepOpen: c.dice.IntN(3) == 0}
-	v, err := c.door.Confirm(ctx, client.Confirm{Reservation: id, Key: c.key(), Amount: journal.Amount(s.amount), KeepOpen: s.keepOpen})
+	s := step{verb: confirms, amount: 1 + c.dice.Int64N(int64(r.Amount)), reservation: number, keepOpen: c.dice.IntN(3) == 0, id: journal.ConfirmIDOf(reservation, key)}
+	v, err := c.door.Confirm(ctx, client.Confirm{Reservation: id, Key: key, Amount: journal.Amount(s.amount), KeepOpen: s.keepOpen})
 	c.record(from, r.To, s, began, v.Position.Position, err)
 }

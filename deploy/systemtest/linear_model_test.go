@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"walletd/journal"
 )
 
 // verb is what an operation of a history does to its one account.
@@ -33,6 +35,7 @@ type step struct {
 	keepOpen    bool // confirm
 	byKey       bool // cancel
 
+	id journal.ID // that the journal has, of debit, reserve, confirm; zeros: it has none
 	// A credit from elsewhere comes down a channel: source is the payer's partition, place its place among those credits whose
 	// order is known, −1 for one whose order is not.
 	source, place int

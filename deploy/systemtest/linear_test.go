@@ -11,7 +11,7 @@ import (
 )
 
 // between is how many operations of all clients lie between two faults.
-const between = 900
+const between = 1500
 
 // P8: every account is linearizable, reads included, by WebSocket and REST, while a shard's Redis and walletd itself are killed.
 func TestAccountsAreLinearizable(t *testing.T) {

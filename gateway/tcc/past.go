@@ -109,15 +109,19 @@ func (p *past) run() {
 
 func (p *past) call(some []asked) {
 	var questions []Question
-	rowsOf := make([]journal.Row, len(some))
-	for i := range some {
-		r := &rowsOf[i]
-		if _, err := r.Parse(some[i].row); err != nil {
-			continue // it came from our own stage: its question is about nothing
+	rowsOf, readable := make([]journal.Row, 0, len(some)), some[:0]
+	for _, a := range some {
+		var r journal.Row
+		if _, err := r.Parse(a.row); err != nil { // it came from our own stage; nothing has moved
+			p.fails.Add(1)
+			a.out.Status = journal.Malformed
+			a.sink.Settle([]rows.Outcome{a.out})
+			continue
 		}
-		questions = append(questions, Question{some[i].out.Position, r.ID})
+		rowsOf, readable = append(rowsOf, r), append(readable, a)
+		questions = append(questions, Question{a.out.Position, r.ID})
 		if r.Op == journal.OpConfirm {
-			questions = append(questions, Question{some[i].out.Position, r.Reservation})
+			questions = append(questions, Question{a.out.Position, r.Reservation})
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
@@ -130,12 +134,12 @@ func (p *past) call(some []asked) {
 		}
 	}
 	st := p.c.Stage()
-	for i := range some {
+	for i := range readable {
 		n := 1
 		if rowsOf[i].Op == journal.OpConfirm {
 			n = 2
 		}
-		p.answer(st, &some[i], &rowsOf[i], answers[:n])
+		p.answer(st, &readable[i], &rowsOf[i], answers[:n])
 		answers = answers[n:]
 	}
 	p.c.Submit(st)

@@ -243,3 +243,23 @@ func TestNobodyKnowsAnOldKey(t *testing.T) {
 		}
 	}
 }
+
+// A row that cannot be read does not shift the answers of those behind it: each gets what the journal says of its own id.
+func TestAnswersKeepTheirPlaces(t *testing.T) {
+	alice, bob := journal.HandleOf("alice"), journal.HandleOf("bob")
+	book := journal.NewBook(alice.Partition(partitions), partitions)
+	used := journal.Row{Op: journal.OpTransfer, Account: alice, To: bob, Amount: 5, ID: journal.IDOf(alice, "used"), Key: []byte("used")}
+	packed := used.Append(nil)
+	book.State.SetKey(used.ID, journal.KeyRecord{Status: journal.Confirmed, Op: journal.OpTransfer, Epoch: 3, Seq: 12, Content: journal.Content(packed)})
+	c := New(partitions, &forgetful{book: book, evictedMS: 500, t: t}, &pastBook{book: book, evictedMS: 500})
+	sink := &oldOwner{c, make(chan rows.Outcome, 2)}
+	c.past.call([]asked{{row: []byte("no row"), sink: sink, out: rows.Outcome{Tag: 1}}, {row: packed, sink: sink, out: rows.Outcome{Tag: 2}}})
+	for range 2 {
+		switch o := <-sink.outs; {
+		case o.Tag == 1 && o.Status != journal.Malformed:
+			t.Errorf("what cannot be read is answered %v", o.Status)
+		case o.Tag == 2 && (o.Status != journal.Confirmed || !o.Replayed || o.Position.Seq != 12):
+			t.Errorf("the used key is answered %+v", o)
+		}
+	}
+}

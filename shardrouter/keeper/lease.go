@@ -29,7 +29,7 @@ func (r *reign) keepLease(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, errDeposed):
+		case errors.Is(err, errDeposed), errors.Is(err, errUnelected):
 			return err
 		case err != nil && !failing:
 			r.cfg.Log.Warn("the lease is not made longer: when it ends, the shard refuses everything", "error", err)
@@ -79,18 +79,17 @@ func (r *reign) provenUntil(ctx context.Context) (untilMS int64, err error) {
 
 // prove asks every log whether a later epoch had started when it was asked: errDeposed, if so.
 //
-// A log's end counts only while the election is certain, the one in which the epoch was taken. A broker that is cut off from the others, and we and the shard with
-// it, may believe to lead the log, and name an end long after the others have written behind it; then ZooKeeper is away for
-// us, too. Without it we append something: what a quorum has taken behind everything before.
+// A log's end counts only while the election is certain, the one in which the epoch was taken. A broker that is cut off from the
+// others, and we and the shard with it, may believe to lead the log, and name an end long after the others have written behind
+// it; then ZooKeeper is away for us, too. Without it we append something: what a quorum has taken behind everything before.
 func (r *reign) prove(ctx context.Context) error {
 	certain, owned := r.certain(), r.held.proven()
 	least := make([]int64, len(owned)) // offsets that the ends must be behind
-	if !certain && len(owned) == 0 && (r.elected == nil || r.elected.Err() != nil) {
-		// It never will be certain again, and nothing is served: a new reign is the way to be elected.
-		return fmt.Errorf("%w: the election is over, and no partition's log tells whether we still are the owner", errDeposed)
-	}
 	if !certain && len(owned) == 0 {
 		// No log says anything about us, and a partition that comes or goes must not serve under a lease that nothing proves.
+		if r.elected == nil || r.elected.Err() != nil { // it never will be certain again, and nothing is lost by a new reign
+			return errUnelected
+		}
 		return fmt.Errorf("%w: somebody else may have been elected, and no partition's log tells", errUnproven)
 	}
 	if !certain {
