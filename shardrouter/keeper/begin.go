@@ -98,6 +98,9 @@ func (r *reign) foldTail(ctx context.Context, f *folded, t *tally) error {
 			known = true
 			return f.recognise(offset, record)
 		}
+		if f.until > 0 && offset >= f.until {
+			return errEnough
+		}
 		t.record(f.book.Partition)
 		frame, verdict, err := f.end.Next(offset, record)
 		if err != nil || verdict != journal.Accepted {
@@ -105,6 +108,9 @@ func (r *reign) foldTail(ctx context.Context, f *folded, t *tally) error {
 		}
 		return f.visit(&frame, f.end)
 	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
 	if err == nil && !known {
 		err = errors.New("the log has no record before the snapshot's cut")
 	}

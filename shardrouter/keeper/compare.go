@@ -16,6 +16,7 @@ import (
 type folded struct {
 	book   *journal.Book
 	end    journal.Cursor
+	until  int64  // offset at which the folding ends; 0: with the log
 	wrote  uint32 // the epoch of the last frame of events
 	recent recent
 	points points

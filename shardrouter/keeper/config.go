@@ -56,7 +56,8 @@ type Config struct {
 
 	Log *slog.Logger // nil = none
 
-	atStep func(step string) // of a move: tests break it off there
+	sumUpMax int               // digestRecords; tests take less
+	atStep   func(step string) // of a move: tests break it off there
 }
 
 func (c Config) withDefaults() Config {
@@ -69,6 +70,9 @@ func (c Config) withDefaults() Config {
 	c.Log = c.Log.With("shard", c.Shard)
 	if c.Marks == nil {
 		c.Marks = func([]luascripts.Mark) {}
+	}
+	if c.sumUpMax == 0 {
+		c.sumUpMax = digestRecords
 	}
 	if c.atStep == nil {
 		c.atStep = func(string) {}

@@ -19,11 +19,7 @@ import (
 //	log, and where that is, is noted ──> frozen ──> the map names the destination: forgotten, its records removed
 //	                                       └──> taken back, or too long: it serves here again, in a new epoch
 const (
-	frozenMax     = 5 * time.Second        // then the source takes a move back; the destination may ask again
-	digestMax     = 250 * time.Millisecond // for looking at all that a frozen partition holds; else the journal's word must do
-	digestRecords = 50_000                 // so many are summed up in a tenth of a second, here and at the destination, and the partition waits for both
-	lastMarks     = 5 * time.Second        // a partition that has left is still told about: outcomes wait for its last marks
-	removeRest    = time.Second            // before its records are removed
+	frozenMax = 5 * time.Second // then the source takes a move back; the destination may ask again
 )
 
 // give gives a partition away, when the destination asks for it.
@@ -76,7 +72,7 @@ func (r *reign) giveNow(ctx context.Context, m shardrouter.Move, own holding) (g
 	case err != nil:
 		return false, err
 	case gone:
-		r.letGo(ctx, p, own, time.Since(began))
+		r.letGo(ctx, own, end, note.Digest != "", time.Since(began))
 		return true, nil
 	}
 	return false, r.resume(ctx, p, end)
@@ -123,24 +119,6 @@ func (r *reign) freeze(ctx context.Context, p int, own holding) (end journal.Cur
 	r.held.move(p, settled)
 	r.countTaken()
 	return end, errTooLong
-}
-
-// digest is that of all that a frozen partition holds, as hex; "" when it is too much to look at in time.
-func (r *reign) digest(ctx context.Context, p int) string {
-	soon, cancel := context.WithTimeout(ctx, digestMax)
-	defer cancel()
-	b, err := r.mover().DumpPart(soon, p, r.cfg.Partitions)
-	if err != nil {
-		r.cfg.Log.Info("moving: the partition's state is not compared", "partition", p, "error", err)
-		return ""
-	}
-	m := b.State.(*journal.Memory)
-	if n := len(m.Accounts) + len(m.DetailsOf) + len(m.Keys) + len(m.Reservations); n > digestRecords {
-		r.cfg.Log.Info("moving: the partition's state is not compared, its digest takes too long", "partition", p, "records", n)
-		return ""
-	}
-	sum := b.Digest()
-	return hex.EncodeToString(sum[:])
 }
 
 // replaceMove puts a move in the place of one that must be as given, if it is not there already.
@@ -194,30 +172,6 @@ func (r *reign) isGone(ctx context.Context, p int, own holding) (gone bool, err 
 	}
 	_, err = r.moves.await(ctx, p, own.away)
 	return err == nil, err
-}
-
-// letGo forgets a partition that is another's, and removes its records. Its last marks are told for a while.
-func (r *reign) letGo(ctx context.Context, p int, own holding, frozen time.Duration) {
-	r.cfg.atStep("gone")
-	r.courier.drop(p)
-	r.held.drop(p)
-	r.count(func(s *Stats) {
-		s.MovesOut++
-		s.FrozenMax = max(s.FrozenMax, frozen)
-	})
-	r.cfg.Log.Info("a partition has moved away", "partition", p, "frozen", frozen)
-	r.later(func() error {
-		pause(ctx, removeRest+time.Duration(p)*time.Millisecond) // not all of a shard that is drained at one moment
-		if asides, err := r.mover().Asides(ctx); err == nil {
-			if a, is := asides[p]; is && a.Frozen && a.Epoch == own.epoch {
-				r.remove(ctx, a)
-			}
-		}
-		r.cfg.atStep("removed")
-		pause(ctx, lastMarks-removeRest)
-		r.marks.drop(p, own.epoch)
-		return nil
-	})
 }
 
 // resume lets a partition that was frozen serve here again, in a new epoch: the destination may have started one of its own.

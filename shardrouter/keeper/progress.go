@@ -52,11 +52,14 @@ type Stats struct {
 	Takeover     time.Duration // of the present reign: from the beginning of its claim to serving
 	Window       WindowStats   // as it was seen last
 
-	MovesIn    uint64        // partitions that came from another shard
-	MovesOut   uint64        // that went to another one
-	MovesTaken uint64        // back: partitions that were frozen, and stayed
-	MoveTook   time.Duration // of the last that came, from its first reading to the map
-	FrozenMax  time.Duration // longest time that a partition did not serve here and was not another's yet
+	MovesIn    uint64 // partitions that came from another shard
+	MovesOut   uint64 // that went to another one
+	MovesTaken uint64 // back: partitions that were frozen, and stayed
+	// Partitions that went, and were compared with the journal behind the freeze: as it says, or not, which is an alarm.
+	MovesAgree, MovesDiffer uint64
+
+	MoveTook  time.Duration // of the last that came, from its first reading to the map
+	FrozenMax time.Duration // longest time that a partition did not serve here and was not another's yet
 
 	// Of the present reign; empty between two.
 	Marks        []luascripts.Mark // what is durable

@@ -1,0 +1,32 @@
+package keeper
+
+import (
+	"fmt"
+	"testing"
+
+	"walletd/journal"
+)
+
+// Of a partition that is too large to be summed up while it is frozen, what the source held is held against the journal
+// afterwards; what differs is told, and the move stands.
+func TestWhatHasLeftIsCompared(t *testing.T) {
+	c := newCluster(t, clusterOptions{servers: 2, partitions: 2, config: func(k *Config) { k.sumUpMax = 1 }})
+	c.keepAll()
+	c.bank(2, 100)
+	c.rest()
+	c.moveTo(1, "s1")
+	c.eventually("what left s2 is as its journal says", func() bool {
+		s := c.keepers["k-s2"].Stats()
+		return s.MovesAgree == 1 && s.MovesDiffer == 0
+	})
+	stray := ""
+	for i := 0; stray == ""; i++ {
+		if h := fmt.Sprintf("%07dstray", i*104729); journal.Handle([]byte(h)).Partition(2) == 0 {
+			stray = h
+		}
+	}
+	c.redisCLI(0, "hset", "details", stray, "1234567{}")
+	c.moveTo(0, "s2")
+	c.eventually("what left s1 is not", func() bool { return c.keepers["k-s1"].Stats().MovesDiffer == 1 })
+	c.rest() // the destination has what the journal gives, and the source nothing any more
+}
