@@ -3,9 +3,11 @@ package keeper
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"walletd/journal"
 	"walletd/shardrouter"
 )
 
@@ -50,3 +52,78 @@ func TestTheNextMoveIsSeenInPlaceOfTheOld(t *testing.T) {
 		cancel()
 	}
 }
+
+// A keeper that begins with an older map than the one that is kept leaves a partition alone that has moved away meanwhile: it starts
+// no epoch in its log, and thaws nothing of it.
+func TestAnOldMapClaimsNothing(t *testing.T) {
+	old := &agedMap{}
+	c := newCluster(t, clusterOptions{servers: 2, partitions: 2, config: func(k *Config) {
+		if k.Name == "k-late" {
+			old.Source, k.Map = k.Map, old
+		}
+	}})
+	c.keepAll()
+	b := c.bank(1, 100)
+	old.first = c.static.Current()
+	c.moveTo(0, "s2")
+	c.keepers["k-s1"].stop()
+	late := c.keep(0, "k-late")
+	c.eventually("it has tried more than once", func() bool { return old.asked.Load() > 3 })
+	if s := late.Stats(); s.Reigns != 0 {
+		t.Errorf("%d epochs were started by an old map", s.Reigns)
+	}
+	a := c.asker()
+	if s := a.move(b.customers[0], b.customers[1], "after", 1, a.sure); s != journal.Confirmed {
+		t.Errorf("%v", s)
+	}
+	if s := c.keepers["k-s2"].Stats(); s.Reigns != 1 {
+		t.Errorf("the partition's new shard has begun %d reigns", s.Reigns)
+	}
+	old.now.Store(true)
+	c.eventually("it serves what is left", func() bool { return late.Stats().State == Serving })
+	c.rest()
+}
+
+// agedMap shows the first map until it may show the present one.
+type agedMap struct {
+	shardrouter.Source
+	first *shardrouter.Map
+	asked atomic.Int64
+	now   atomic.Bool
+}
+
+func (m *agedMap) Current() *shardrouter.Map {
+	if m.now.Load() {
+		return m.Source.Current()
+	}
+	return m.first
+}
+
+func (m *agedMap) Watch(ctx context.Context, fn func(*shardrouter.Map)) {
+	if m.now.Load() {
+		m.Source.Watch(ctx, fn)
+		return
+	}
+	m.asked.Add(1)
+	fn(m.first)
+	<-ctx.Done()
+}
+
+// A keeper without partitions that finds its shard another's does not flush the scripts there: they may be its successor's.
+func TestNothingIsStoppedForNoPartitions(t *testing.T) {
+	shard := &stopped{}
+	r := &reign{Keeper: &Keeper{cfg: Config{}.withDefaults()}, held: newHoldings(1, nil), shard: shard}
+	if err := r.lost(t.Context(), errShardLost); !errors.Is(err, errShardLost) || shard.times != 0 {
+		t.Errorf("%v, stopped %d times", err, shard.times)
+	}
+	if !r.distrusted() {
+		t.Error("it would be adopted")
+	}
+}
+
+type stopped struct {
+	Shard
+	times int
+}
+
+func (s *stopped) Stop(context.Context, ...uint32) (bool, error) { s.times++; return true, nil }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -99,7 +100,18 @@ func (r *reign) takeMovesBack(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	return r.ownsStill(ctx)
+}
+
+// ownsStill asks the map as it is kept, which the one that we have seen may lag behind. A move that had ended before we could take
+// it back is there; then its partition is another's, and neither its log nor what is frozen of it here is ours to touch.
+func (r *reign) ownsStill(ctx context.Context) error {
+	return r.cfg.Store.Publish(ctx, func(m *shardrouter.Map) (*shardrouter.Map, error) {
+		if own := m.PartitionsOf(r.cfg.Shard); !slices.Equal(own, r.partitions) {
+			return nil, fmt.Errorf("%w: shard %s has partitions %v, not %v", errOtherMap, r.cfg.Shard, own, r.partitions)
+		}
+		return nil, nil // nothing is to be published
+	})
 }
 
 // takeBack lets a move begin again, if it had come to a freeze.

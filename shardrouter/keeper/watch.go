@@ -125,6 +125,10 @@ func (r *reign) lost(ctx context.Context, reason error) error {
 	if epoch, err := r.successor(ctx); err == nil && epoch > 0 {
 		return fmt.Errorf("%w: epoch %d has started (%v)", errDeposed, epoch, reason)
 	}
+	if len(r.held.partitions()) == 0 { // no log tells whether we have a successor, whose trains these may be; none is ours
+		r.distrusts(true)
+		return reason
+	}
 	r.condemn(ctx)
 	return reason
 }
