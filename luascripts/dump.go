@@ -8,8 +8,6 @@ import (
 	"walletd/journal"
 )
 
-const scanCount = 1000 // fields a reply
-
 // Dump reads the whole shard into Books in memory, by partition; partitions is the number of the whole wallet's. It is not
 // atomic: while trains run, it shows no moment that ever was. A partition of which there are records but no part record
 // has epoch 0 and seq 0. What a partition has evicted is not in its Book, whether it is still in the shard or not; the filter
@@ -70,12 +68,7 @@ func (d *dumper) book(partition int) *journal.Book {
 }
 
 func (d *dumper) scan(ctx context.Context, key string, kind fieldKind, take func(field, value []byte) error) error {
-	var cursor uint64
-	for {
-		words, next, err := d.client.HScan(ctx, key, cursor, "", scanCount).Result()
-		if err != nil {
-			return fmt.Errorf("%s: %w", key, err)
-		}
+	return d.eachPage(ctx, key, nil, func(words []string) error {
 		for i := 0; i+1 < len(words); i += 2 {
 			if d.only != nil && !d.only(kind, words[i]) {
 				continue
@@ -84,11 +77,8 @@ func (d *dumper) scan(ctx context.Context, key string, kind fieldKind, take func
 				return fmt.Errorf("%s %x: %w", key, words[i], err)
 			}
 		}
-		if next == 0 {
-			return nil
-		}
-		cursor = next
-	}
+		return nil
+	})
 }
 
 func badField(field []byte) error {

@@ -255,20 +255,8 @@ func (s *Shard) eachRecord(ctx context.Context, fn func(key string, kind fieldKi
 		kinds[key] = ofID
 	}
 	for key, kind := range kinds {
-		var cursor uint64
-		for {
-			began := time.Now()
-			words, next, err := s.client.HScan(ctx, key, cursor, "", scanCount).Result()
-			if err != nil {
-				return fmt.Errorf("%s: %w", key, err)
-			}
-			restAsLong(ctx, time.Since(began))
-			if err := fn(key, kind, words); err != nil {
-				return err
-			}
-			if cursor = next; cursor == 0 {
-				break
-			}
+		if err := s.eachPage(ctx, key, restAsLong, func(words []string) error { return fn(key, kind, words) }); err != nil {
+			return err
 		}
 	}
 	return nil
