@@ -258,7 +258,7 @@ func TestReadyFile(t *testing.T) {
 	if err := cfg.ReadReadyFile(path); err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprintf("%v %v %v %v", cfg.URL, cfg.Admin, cfg.Processes, cfg.Accounts); got != "http://h:1 http://h:2 {[17] [18 19] []} 7" {
+	if got := fmt.Sprintf("%v %v %v %v", cfg.URL, cfg.Admin, cfg.Processes, cfg.Accounts); got != "http://h:1 http://h:2 {[17] [18 19] [] []} 7" {
 		t.Errorf("got %s", got)
 	}
 	if err := cfg.ReadReadyFile(path + "x"); err == nil {

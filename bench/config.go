@@ -52,9 +52,10 @@ type Config struct {
 
 // Processes are those whose CPU is counted, by pid.
 type Processes struct {
-	Walletd []int `json:"walletd"`
-	Redis   []int `json:"redis"`
-	Kafka   []int `json:"kafka"`
+	Walletd  []int `json:"walletd"`
+	Redis    []int `json:"redis"`
+	Kafka    []int `json:"kafka"`
+	Postgres []int `json:"postgres,omitempty"` // postmasters: their children count, too
 }
 
 const (
@@ -146,11 +147,12 @@ func (c *Config) ReadReadyFile(path string) error {
 		PID int `json:"pid"`
 	}
 	var ready struct {
-		HTTP  string    `json:"http"`
-		Admin string    `json:"admin"`
-		PID   int       `json:"pid"`
-		Redis []process `json:"redis"`
-		Kafka []process `json:"kafka"`
+		HTTP     string    `json:"http"`
+		Admin    string    `json:"admin"`
+		PID      int       `json:"pid"`
+		Redis    []process `json:"redis"`
+		Kafka    []process `json:"kafka"`
+		Postgres []process `json:"postgres"`
 	}
 	if err := json.Unmarshal(text, &ready); err != nil {
 		return fmt.Errorf("ready file %s: %w", path, err)
@@ -165,6 +167,9 @@ func (c *Config) ReadReadyFile(path string) error {
 	}
 	for _, p := range ready.Kafka {
 		c.Processes.Kafka = append(c.Processes.Kafka, p.PID)
+	}
+	for _, p := range ready.Postgres {
+		c.Processes.Postgres = append(c.Processes.Postgres, p.PID)
 	}
 	return nil
 }

@@ -15,9 +15,9 @@ const tickUS = 10_000
 
 // cpuTimes is what the processes have used so far, in microseconds.
 type cpuTimes struct {
-	at                             time.Time
-	walletd, redis, kafka, clients int64
-	born                           map[int]string // pid -> start time: a pid that is used again is another process
+	at                                       time.Time
+	walletd, redis, kafka, postgres, clients int64
+	born                                     map[int]string // pid -> start time: a pid that is used again is another process
 }
 
 // readCPU reads what the named processes and this one have used.
@@ -26,16 +26,12 @@ func readCPU(p *Processes) (c cpuTimes, err error) {
 	for _, group := range []struct {
 		pids []int
 		sum  *int64
-	}{{p.Walletd, &c.walletd}, {p.Redis, &c.redis}, {p.Kafka, &c.kafka}} {
+		read func(pid int) (us int64, born string, err error)
+	}{{p.Walletd, &c.walletd, readProcess}, {p.Redis, &c.redis, readProcess}, {p.Kafka, &c.kafka, readProcess}, {p.Postgres, &c.postgres, readTree}} {
 		for _, pid := range group.pids {
-			stat, readErr := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+			us, born, readErr := group.read(pid)
 			if readErr != nil {
-				err = errors.Join(err, fmt.Errorf("CPU time: %w", readErr))
-				continue
-			}
-			us, born, statErr := parseStat(stat)
-			if statErr != nil {
-				err = errors.Join(err, fmt.Errorf("CPU time of process %d: %w", pid, statErr))
+				err = errors.Join(err, fmt.Errorf("CPU time of process %d: %w", pid, readErr))
 				continue
 			}
 			*group.sum += us
@@ -48,6 +44,15 @@ func readCPU(p *Processes) (c cpuTimes, err error) {
 	}
 	c.clients = (own.Utime.Nano() + own.Stime.Nano()) / 1000
 	return c, err
+}
+
+// readProcess reads what one process has used so far, microseconds, and when it was started.
+func readProcess(pid int) (us int64, born string, err error) {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, "", err
+	}
+	return parseStat(stat)
 }
 
 // parseStat takes utime + stime, in microseconds, and the start time from /proc/<pid>/stat (proc(5): fields 14, 15, 22).
@@ -66,11 +71,12 @@ func parseStat(stat []byte) (us int64, born string, err error) {
 
 // CPU is what a transfer costs, in microseconds of CPU. What is not named is 0.
 type CPU struct {
-	Walletd float64 `json:"walletd"`
-	Redis   float64 `json:"redis"`
-	Kafka   float64 `json:"kafka"`
-	Server  float64 `json:"server"` // the three together
-	Client  float64 `json:"client"` // this process; 0 when it is the server, too
+	Walletd  float64 `json:"walletd"`
+	Redis    float64 `json:"redis"`
+	Kafka    float64 `json:"kafka"`
+	Postgres float64 `json:"postgres,omitempty"` // of a rival
+	Server   float64 `json:"server"`             // all of them
+	Client   float64 `json:"client"`             // this process; 0 when it is the server, too
 }
 
 // per is the cost between two readings for each of n transfers.
@@ -85,12 +91,13 @@ func (c cpuTimes) per(before cpuTimes, n int64, shared bool) (CPU, error) {
 	}
 	each := func(us int64) float64 { return float64(us) / float64(n) }
 	cost := CPU{
-		Walletd: each(c.walletd - before.walletd),
-		Redis:   each(c.redis - before.redis),
-		Kafka:   each(c.kafka - before.kafka),
-		Client:  each(c.clients - before.clients),
+		Walletd:  each(c.walletd - before.walletd),
+		Redis:    each(c.redis - before.redis),
+		Kafka:    each(c.kafka - before.kafka),
+		Postgres: each(c.postgres - before.postgres),
+		Client:   each(c.clients - before.clients),
 	}
-	cost.Server = cost.Walletd + cost.Redis + cost.Kafka
+	cost.Server = cost.Walletd + cost.Redis + cost.Kafka + cost.Postgres
 	if shared {
 		cost.Client = 0
 	}

@@ -116,7 +116,7 @@ func (c *Config) name() string {
 func rounded(f float64) float64 { return math.Round(f*1e4) / 1e4 }
 
 func (c CPU) rounded() CPU {
-	return CPU{rounded(c.Walletd), rounded(c.Redis), rounded(c.Kafka), rounded(c.Server), rounded(c.Client)}
+	return CPU{rounded(c.Walletd), rounded(c.Redis), rounded(c.Kafka), rounded(c.Postgres), rounded(c.Server), rounded(c.Client)}
 }
 
 // WriteJSON writes the report as one indented JSON document.
@@ -144,7 +144,11 @@ func (r *Report) Table() string {
 	if r.ClientIsServer {
 		own = "client inside walletd"
 	}
-	row("CPU µs a transfer", "server %.2f (walletd %.2f, redis %.2f, kafka %.2f), %s", r.CPU.Server, r.CPU.Walletd, r.CPU.Redis, r.CPU.Kafka, own)
+	rival := ""
+	if r.CPU.Postgres > 0 {
+		rival = fmt.Sprintf(", postgres %.2f", r.CPU.Postgres)
+	}
+	row("CPU µs a transfer", "server %.2f (walletd %.2f, redis %.2f, kafka %.2f%s), %s", r.CPU.Server, r.CPU.Walletd, r.CPU.Redis, r.CPU.Kafka, rival, own)
 	row("refused", "%s", r.refusals())
 	if r.Unsent > 0 {
 		row("unsent", "%d were meant to leave and still waited at the end", r.Unsent)
