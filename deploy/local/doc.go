@@ -1,7 +1,8 @@
 // Package local starts and stops the real servers that walletd stands on (Redis,
-// ZooKeeper, Kafka, S3) on 127.0.0.1: for tests, for `walletd dev` and for `make cluster`.
+// ZooKeeper, Kafka, S3), and the one that it is compared with (PostgreSQL), on 127.0.0.1: for
+// tests, for `walletd dev`, for `make cluster` and for `walletd bench rival`.
 //
-//	StartRedis / StartZooKeeper / StartKafka / StartS3 ──> *Server ── Stop Kill Pause Resume Restart
+//	StartRedis / StartZooKeeper / StartKafka / StartS3 / StartPostgres ──> *Server ── Stop Kill Pause Resume Restart
 //	                 │                              │
 //	                 └ answers its protocol         └ Exited: closed when the process is gone
 //
@@ -28,5 +29,5 @@
 //	kafka := local.SharedKafka(t)    // one per test process: use own topic names
 //
 // The flags and settings of each server, and the reasons for them, stand at the top of
-// redis.go, zookeeper.go and kafka.go.
+// redis.go, zookeeper.go, kafka.go and postgres.go.
 package local

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Installs the real servers that walletd's tests, `walletd dev` and `make cluster` run on, and
-# what explores the models (spin, gcc), as far as they are missing, and says each thing that it
-# does in one line.
+# Installs the real servers that walletd's tests, `walletd dev` and `make cluster` run on,
+# PostgreSQL, with which `walletd bench rival` compares, and what explores the models (spin,
+# gcc), as far as they are missing, and says each thing that it does in one line.
 #
-#   install.sh all              redis, zookeeper, kafka, s3, spin and gcc
+#   install.sh all              redis, zookeeper, kafka, s3, postgres, spin and gcc
 #   install.sh redis kafka      only these
 #
-# Redis, ZooKeeper, Java, Maven, Spin and GCC are Debian packages; Kafka's jars come by Maven from
+# Redis, ZooKeeper, PostgreSQL, Java, Maven, Spin and GCC are Debian packages; Kafka's jars come by Maven from
 # kafka/pom.xml into ${XDG_CACHE_HOME:-~/.cache}/walletd/kafka-<version>, and the S3 server
 # (versitygw) is built by Go into walletd/versitygw-<version> beside it. What is there is not
 # touched, and then nothing is said. Debian's redis-server may start a service of its own on
-# port 6379: walletd leaves it alone and uses other ports.
+# port 6379, and postgresql on 5432: walletd leaves them alone and uses other ports and data.
 set -euo pipefail
 
 here=${BASH_SOURCE[0]%/*}
@@ -97,6 +97,14 @@ need_s3() {
     fail "cannot put versitygw into $s3_dir: remove what is there and run again"
 }
 
+need_postgres() {
+  local dir
+  for dir in /usr/lib/postgresql/*/bin; do
+    [ ! -x "$dir/postgres" ] || [ ! -x "$dir/initdb" ] || return 0
+  done
+  { has postgres && has initdb; } || apt postgres postgresql
+}
+
 need_gcc() {
   has gcc || apt gcc gcc
   [ -f /usr/include/stdio.h ] || apt "gcc's C library headers" libc6-dev
@@ -104,7 +112,7 @@ need_gcc() {
 
 need_spin() { has spin || apt spin spin; }
 
-[ $# -gt 0 ] || fail "usage: install.sh all | redis | zookeeper | kafka | s3 | spin | gcc …"
+[ $# -gt 0 ] || fail "usage: install.sh all | redis | zookeeper | kafka | s3 | postgres | spin | gcc …"
 for server in "$@"; do
   case $server in
   all)
@@ -112,10 +120,11 @@ for server in "$@"; do
     need_zookeeper
     need_kafka
     need_s3
+    need_postgres
     need_spin
     need_gcc
     ;;
-  redis | zookeeper | kafka | s3 | spin | gcc) "need_$server" ;;
-  *) fail "unknown server '$server': all, redis, zookeeper, kafka, s3, spin or gcc" ;;
+  redis | zookeeper | kafka | s3 | postgres | spin | gcc) "need_$server" ;;
+  *) fail "unknown server '$server': all, redis, zookeeper, kafka, s3, postgres, spin or gcc" ;;
   esac
 done

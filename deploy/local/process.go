@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,9 @@ type program struct {
 	poll      time.Duration // between two questions
 	upLimit   time.Duration // to come up, when the caller's context allows more
 	stopLimit time.Duration // between SIGTERM and SIGKILL
+
+	as         *syscall.Credential // whom it runs as; nil: as we do
+	stopSignal syscall.Signal      // 0: SIGTERM
 }
 
 // process is one run of a program.
@@ -46,6 +50,7 @@ func launch(p program) (*process, error) {
 	proc.cmd.Dir = p.dir
 	proc.cmd.Stdout, proc.cmd.Stderr = proc.log, proc.log
 	proc.cmd.SysProcAttr = childAttr()
+	proc.cmd.SysProcAttr.Credential = p.as
 	proc.cmd.WaitDelay = time.Second // for the log, once the process is gone
 	if err := children.start(proc.cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
@@ -69,8 +74,8 @@ func (p *process) kill() {
 }
 
 // terminate asks the process to end and kills it when it does not within the limit.
-func (p *process) terminate(limit time.Duration) {
-	_ = p.signal(syscall.SIGTERM)
+func (p *process) terminate(how syscall.Signal, limit time.Duration) {
+	_ = p.signal(cmp.Or(how, syscall.SIGTERM))
 	_ = p.signal(syscall.SIGCONT) // a stopped one would not hear it
 	bound := time.NewTimer(limit)
 	defer bound.Stop()

@@ -82,7 +82,7 @@ func (s *Server) current() *process {
 
 // Stop ends the server with SIGTERM, after a bound with SIGKILL, and returns when it is
 // gone. A paused server is woken for it. Stopping twice is fine.
-func (s *Server) Stop() { s.current().terminate(s.program.stopLimit) }
+func (s *Server) Stop() { s.current().terminate(s.program.stopSignal, s.program.stopLimit) }
 
 // Kill ends the server with SIGKILL, as a crash does, and returns when it is reaped: its
 // port is free again.

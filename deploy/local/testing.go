@@ -39,6 +39,23 @@ func S3(t testing.TB, access, secret string, buckets ...string) *Server {
 	})
 }
 
+// Postgres starts a PostgreSQL for the test (a second or two), with more settings if given, and ends it with the test.
+func Postgres(t testing.TB, settings ...string) *Server {
+	t.Helper()
+	// Not t.TempDir: its parent is ours alone, and PostgreSQL does not run as root.
+	dir, err := os.MkdirTemp("", "walletd-postgres-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // what stays is in the way of nobody
+	s, err := StartPostgres(t.Context(), PostgresConfig{Dir: dir, Extra: settings})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop) // its processes are several: all of them must be gone before their directory is
+	return s
+}
+
 func startZooKeeperIn(ctx context.Context, dir string) (*Server, error) {
 	return StartZooKeeper(ctx, ZooKeeperConfig{Dir: dir})
 }
