@@ -62,7 +62,7 @@ func (r *reign) read(ctx context.Context, f *folded, t *tally) error {
 
 // nextEpoch asks for epochs until there is one above all that the logs have seen: a counter that was restored from an old
 // copy gives lower ones for a while. One that was given when somebody else may have been elected is not started: the proof of a
-// lease counts on that (prove).
+// lease counts on that (prove). Nor is one for partitions that are another's by now.
 func (r *reign) nextEpoch(ctx context.Context) error {
 	for {
 		epoch, err := r.cfg.Store.NextEpoch(ctx, r.cfg.Shard, r.partitions)
@@ -73,6 +73,10 @@ func (r *reign) nextEpoch(ctx context.Context) error {
 			return err
 		}
 		r.epoch, r.held = epoch, newHoldings(epoch, r.partitions)
+		// While the logs were read, a predecessor may have given a partition away; and who has just written reads nothing older.
+		if err := r.ownsStill(ctx); err != nil {
+			return err
+		}
 		seen := uint32(0)
 		for _, f := range r.own {
 			seen = max(seen, f.end.Epoch)
