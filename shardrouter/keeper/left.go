@@ -52,7 +52,7 @@ func (r *reign) letGo(ctx context.Context, own holding, end journal.Cursor, comp
 	r.later(func() error {
 		pause(ctx, removeRest+time.Duration(p)*time.Millisecond) // not all of a shard that is drained at one moment
 		if !compared {
-			r.compareLeft(ctx, end)
+			r.compareLeft(ctx, own, end)
 		}
 		if asides, err := r.mover().Asides(ctx); err == nil {
 			if a, is := asides[p]; is && a.Frozen && a.Epoch == own.epoch {
@@ -68,9 +68,9 @@ func (r *reign) letGo(ctx context.Context, own holding, end journal.Cursor, comp
 
 // compareLeft holds what a partition left behind, still frozen, against what its journal gives where it stopped. Nobody waits for
 // it, and it undoes nothing: the destination serves what the journal gives.
-func (r *reign) compareLeft(ctx context.Context, end journal.Cursor) {
+func (r *reign) compareLeft(ctx context.Context, own holding, end journal.Cursor) {
 	p := end.Partition
-	why, err := r.leftDiffers(ctx, end)
+	why, err := r.leftDiffers(ctx, own, end)
 	switch {
 	case err != nil:
 		r.cfg.Log.Warn("moving: what has left could not be compared", "partition", p, "error", err)
@@ -84,18 +84,17 @@ func (r *reign) compareLeft(ctx context.Context, end journal.Cursor) {
 	}
 }
 
-func (r *reign) leftDiffers(ctx context.Context, end journal.Cursor) (why string, err error) {
+func (r *reign) leftDiffers(ctx context.Context, own holding, end journal.Cursor) (why string, err error) {
 	select { // one fold of a whole partition at a time
 	case r.loads <- struct{}{}:
 		defer func() { <-r.loads }()
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
-	b, err := r.mover().DumpPart(ctx, end.Partition, r.cfg.Partitions)
+	held, seq, records, err := r.summedUp(ctx, own, end.Partition)
 	if err != nil {
 		return "", err
 	}
-	held, records := b.Digest(), recordsOf(b)
 	f := newFolded(end.Partition, r.cfg.Partitions)
 	f.until = end.Offset
 	if err := r.read(ctx, f, &tally{reign: r}); err != nil {
@@ -105,7 +104,19 @@ func (r *reign) leftDiffers(ctx context.Context, end journal.Cursor) (why string
 		return "", fmt.Errorf("%s is newer than the move", f.from)
 	}
 	if gives := f.book.Digest(); held != gives {
-		return fmt.Sprintf("at seq %d its %d records have digest %x, the journal gives %x", b.Seq, records, held, gives), nil
+		return fmt.Sprintf("at seq %d its %d records have digest %x, the journal gives %x", seq, records, held, gives), nil
 	}
 	return "", nil
+}
+
+// summedUp is the digest of what a partition has left here. Its Book is not in memory any more when the journal's is made.
+func (r *reign) summedUp(ctx context.Context, own holding, p int) (digest journal.Hash, seq uint64, records int, err error) {
+	b, err := r.mover().DumpPart(ctx, p, r.cfg.Partitions)
+	if err == nil && b.Epoch != own.epoch {
+		err = fmt.Errorf("it has come back, in epoch %d", b.Epoch)
+	}
+	if err != nil {
+		return digest, 0, 0, err
+	}
+	return b.Digest(), b.Seq, recordsOf(b), nil
 }
