@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"walletd/journal"
 )
@@ -56,6 +57,7 @@ type dumper struct {
 	partitions int
 	books      map[int]*journal.Book
 	only       func(kind fieldKind, field string) bool // nil = all
+	pace       func(ctx context.Context, took time.Duration)
 }
 
 func (d *dumper) book(partition int) *journal.Book {
@@ -68,7 +70,7 @@ func (d *dumper) book(partition int) *journal.Book {
 }
 
 func (d *dumper) scan(ctx context.Context, key string, kind fieldKind, take func(field, value []byte) error) error {
-	return d.eachPage(ctx, key, nil, func(words []string) error {
+	return d.eachPage(ctx, key, d.pace, func(words []string) error {
 		for i := 0; i+1 < len(words); i += 2 {
 			if d.only != nil && !d.only(kind, words[i]) {
 				continue

@@ -72,7 +72,7 @@ func TestAPartitionMovesBesideOthers(t *testing.T) {
 	if a, b := look(t, from, 1, 4), look(t, from, 0, 4); a != journal.Moving || b != journal.AccountNotFound {
 		t.Errorf("rows of the frozen partition are answered %v, those of the other %v", a, b)
 	}
-	if d, err := from.DumpPart(ctx, 1, 3); err != nil || d.Digest() != before || d.Epoch != 4 {
+	if d, err := from.DumpPart(ctx, 1, 3, true); err != nil || d.Digest() != before || d.Epoch != 4 {
 		t.Errorf("the frozen partition is another: %v", err)
 	}
 
@@ -190,7 +190,7 @@ func TestLateThawsFindAnotherFreeze(t *testing.T) {
 	if parts, err := s.Parts(ctx); err != nil || len(parts) > 0 {
 		t.Errorf("it serves: %v, %v", parts, err)
 	}
-	if d, err := s.DumpPart(ctx, 0, 2); err != nil || d.Epoch != 6 || d.Digest() != b.Digest() {
+	if d, err := s.DumpPart(ctx, 0, 2, false); err != nil || d.Epoch != 6 || d.Digest() != b.Digest() {
 		t.Errorf("it is another: %v", err)
 	}
 }

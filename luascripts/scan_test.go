@@ -2,10 +2,13 @@ package luascripts
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"walletd/deploy/local"
+	"walletd/journal"
 )
 
 // Replies of a scan are small in bytes, however large the fields are, and all fields are there.
@@ -31,5 +34,32 @@ func TestScansAreSmall(t *testing.T) {
 		if len(seen) != c.fields || pages > 10+c.fields/4+c.fields*c.size/scanBytes {
 			t.Errorf("%s: %d fields of %d in %d pages", what, len(seen), c.fields, pages)
 		}
+	}
+}
+
+// A partition that nobody waits for is read in the pauses of those that serve: the shard is somebody else's for half of the time.
+func TestDumpLeavesTheShardToOthers(t *testing.T) {
+	s := openShard(t, local.Redis(t).Addr)
+	b := journal.NewBook(0, 1)
+	b.Epoch = 1
+	for i := range 100_000 {
+		b.State.SetAccount(journal.HandleOf(fmt.Sprint(i)), journal.Account{})
+	}
+	must(t, s.Load(t.Context(), b))
+	must(t, s.client.ConfigResetStat(t.Context()).Err())
+	began := time.Now()
+	d, err := s.DumpPart(t.Context(), 0, 1, true)
+	took := time.Since(began)
+	must(t, err)
+	if d.Digest() != b.Digest() {
+		t.Error("it is not what was loaded")
+	}
+	stats, err := s.client.InfoMap(t.Context(), "commandstats").Result()
+	must(t, err)
+	words := strings.FieldsFunc(stats["Commandstats"]["cmdstat_hscan"], func(r rune) bool { return r == '=' || r == ',' })
+	us, err := strconv.Atoi(words[3]) // calls, n, usec, n
+	must(t, err)
+	if worked := time.Duration(us) * time.Microsecond; worked == 0 || took < 2*worked {
+		t.Errorf("the shard worked for %v of %v", worked, took)
 	}
 }

@@ -324,7 +324,7 @@ func TestAPartDumpedAloneHasForgotten(t *testing.T) {
 	must(t, err)
 	alone := func() *journal.Book {
 		t.Helper()
-		b, err := w.s.DumpPart(t.Context(), 0, 1)
+		b, err := w.s.DumpPart(t.Context(), 0, 1, false)
 		must(t, err)
 		return b
 	}

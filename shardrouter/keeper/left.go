@@ -23,7 +23,7 @@ const (
 func (r *reign) digest(ctx context.Context, p int) string {
 	soon, cancel := context.WithTimeout(ctx, digestMax)
 	defer cancel()
-	b, err := r.mover().DumpPart(soon, p, r.cfg.Partitions)
+	b, err := r.mover().DumpPart(soon, p, r.cfg.Partitions, false)
 	if err != nil || recordsOf(b) > r.cfg.sumUpMax {
 		r.cfg.Log.Info("moving: the partition's state is compared when it has gone", "partition", p, "error", err)
 		return ""
@@ -111,7 +111,7 @@ func (r *reign) leftDiffers(ctx context.Context, own holding, end journal.Cursor
 
 // summedUp is the digest of what a partition has left here. Its Book is not in memory any more when the journal's is made.
 func (r *reign) summedUp(ctx context.Context, own holding, p int) (digest journal.Hash, seq uint64, records int, err error) {
-	b, err := r.mover().DumpPart(ctx, p, r.cfg.Partitions)
+	b, err := r.mover().DumpPart(ctx, p, r.cfg.Partitions, true)
 	if err == nil && b.Epoch != own.epoch {
 		err = fmt.Errorf("it has come back, in epoch %d", b.Epoch)
 	}

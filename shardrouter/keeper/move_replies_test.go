@@ -286,7 +286,7 @@ type large struct {
 	accounts int
 }
 
-func (l large) DumpPart(_ context.Context, partition, partitions int) (*journal.Book, error) {
+func (l large) DumpPart(_ context.Context, partition, partitions int, _ bool) (*journal.Book, error) {
 	b := journal.NewBook(partition, partitions)
 	for i := range l.accounts {
 		b.State.SetAccount(journal.Handle(fmt.Appendf(nil, "%012d", i)), journal.Account{})

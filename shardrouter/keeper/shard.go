@@ -58,7 +58,7 @@ type Mover interface {
 	Thaw(ctx context.Context, keeper uint32, partition int, epoch uint32) error
 	Asides(ctx context.Context) (map[int]luascripts.Aside, error)
 	Unfreeze(ctx context.Context, keeper uint32, a luascripts.Aside) error
-	DumpPart(ctx context.Context, partition, partitions int) (*journal.Book, error)
+	DumpPart(ctx context.Context, partition, partitions int, gently bool) (*journal.Book, error)
 	Join(ctx context.Context, keeper uint32, partition, partitions int) (luascripts.Loading, error)
 	Remove(ctx context.Context, a luascripts.Aside, partitions int) error
 }

@@ -212,7 +212,7 @@ func TestPartitionIsFrozen(t *testing.T) {
 	s := newSink()
 	waits := w.send(s, 0, transfer(bank, shop, "k", 5))
 	w.open(2, "other", 0) // of the same shard
-	book, err := w.shards[0].DumpPart(t.Context(), 0, partitions)
+	book, err := w.shards[0].DumpPart(t.Context(), 0, partitions, false)
 	if err != nil {
 		t.Fatal(err)
 	}

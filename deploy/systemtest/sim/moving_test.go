@@ -113,7 +113,7 @@ func (s *shardClient) Asides(ctx context.Context) (map[int]luascripts.Aside, err
 	})
 }
 
-func (s *shardClient) DumpPart(ctx context.Context, p, _ int) (*journal.Book, error) {
+func (s *shardClient) DumpPart(ctx context.Context, p, _ int, _ bool) (*journal.Book, error) {
 	return ask(ctx, s.request(fmt.Sprintf("dump %d", p)), func() (*journal.Book, error) {
 		if of := s.parts[p]; of == nil || (!of.serves && of.aside != frozen) {
 			return nil, luascripts.ErrOvertaken
