@@ -39,15 +39,20 @@ func TestTheNextMoveIsSeenInPlaceOfTheOld(t *testing.T) {
 		"away, and frozen by now": {Partition: 1, From: "s1", To: "s2", State: shardrouter.MoveFrozen},
 	} {
 		moves := newIntentions()
+		var kept *shardrouter.Move
 		if next != nil {
 			moves.all = map[int]shardrouter.Move{1: *next}
 		}
-		r := &reign{Keeper: &Keeper{cfg: Config{Shard: "s1", Moves: &between{change: func(context.Context, int, func(*shardrouter.Map, *shardrouter.Move) (*shardrouter.Move, error)) error {
-			return nil
+		r := &reign{Keeper: &Keeper{cfg: Config{Shard: "s1", Moves: &between{change: func(_ context.Context, _ int, change func(*shardrouter.Map, *shardrouter.Move) (*shardrouter.Move, error)) (err error) {
+			kept, err = change(nil, next)
+			return err
 		}}}}, moves: moves}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		if err := r.beginAgain(ctx, 1); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+		if kept != next {
+			t.Errorf("%s: it was changed into %+v", name, kept)
 		}
 		cancel()
 	}

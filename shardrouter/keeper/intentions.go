@@ -95,7 +95,7 @@ func (r *reign) takeMovesBack(ctx context.Context) error {
 	}
 	for _, p := range ordered(all) {
 		if all[p].From == r.cfg.Shard {
-			if err := r.takeBack(ctx, p); err != nil {
+			if err := r.takeBack(ctx, p, r.givenByUs); err != nil {
 				return err
 			}
 		}
@@ -114,10 +114,14 @@ func (r *reign) ownsStill(ctx context.Context) error {
 	})
 }
 
-// takeBack lets a move begin again, if it had come to a freeze.
-func (r *reign) takeBack(ctx context.Context, partition int) error {
+func (r *reign) givenByUs(m *shardrouter.Move) bool    { return m.From == r.cfg.Shard }
+func (r *reign) receivedByUs(m *shardrouter.Move) bool { return m.To == r.cfg.Shard }
+
+// takeBack lets a move begin again, if it had come to a freeze. One that has taken the place of what was seen may be others', or the
+// way back.
+func (r *reign) takeBack(ctx context.Context, partition int, meant func(*shardrouter.Move) bool) error {
 	return r.cfg.Moves.ChangeMove(ctx, partition, func(_ *shardrouter.Map, now *shardrouter.Move) (*shardrouter.Move, error) {
-		if now == nil || (now.State != shardrouter.MoveFreezing && now.State != shardrouter.MoveFrozen) {
+		if now == nil || !meant(now) || (now.State != shardrouter.MoveFreezing && now.State != shardrouter.MoveFrozen) {
 			return now, nil
 		}
 		return &shardrouter.Move{Partition: now.Partition, From: now.From, To: now.To, State: shardrouter.MoveCopying, Copied: now.Copied, Of: now.Of}, nil

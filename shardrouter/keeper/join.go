@@ -94,7 +94,7 @@ func (r *reign) giveUp(ctx context.Context, m shardrouter.Move, what string, why
 
 // beginAgain lets a move begin again, and waits until that is seen.
 func (r *reign) beginAgain(ctx context.Context, p int) error {
-	if err := r.patiently(ctx, "take back", p, func() error { return r.takeBack(ctx, p) }); err != nil {
+	if err := r.patiently(ctx, "take back", p, func() error { return r.takeBack(ctx, p, r.receivedByUs) }); err != nil {
 		return err
 	}
 	_, err := r.moves.await(ctx, p, func(s seen) bool { // what is seen may be the next move already, away from us

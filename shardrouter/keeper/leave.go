@@ -53,7 +53,7 @@ func (r *reign) giveNow(ctx context.Context, m shardrouter.Move, own holding) (g
 	end, err := r.freeze(ctx, p, own)
 	switch {
 	case errors.Is(err, errTooLong):
-		return false, r.patiently(ctx, "take back", p, func() error { return r.takeBack(ctx, p) })
+		return false, r.patiently(ctx, "take back", p, func() error { return r.takeBack(ctx, p, r.givenByUs) })
 	case err != nil:
 		return false, err
 	}
