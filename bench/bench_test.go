@@ -28,7 +28,7 @@ func TestHonestWalletGivesAValidRun(t *testing.T) {
 			if r.Void || !r.Conserved || !r.Replayed || r.Reason != "" {
 				t.Errorf("void: %+v", r)
 			}
-			if r.Acknowledged != int64(w.moved) || r.Transfers == 0 || r.Transfers > r.Acknowledged {
+			if r.Acknowledged > int64(w.moved) || r.Transfers == 0 || r.Transfers > r.Acknowledged {
 				t.Errorf("%d acknowledged, %d of them measured, %d moved", r.Acknowledged, r.Transfers, w.moved)
 			}
 			if r.Partitions != 8 || r.CrossShare < 0.48 || r.CrossShare > 0.52 {
@@ -234,9 +234,9 @@ func TestRunsThatCannotBeMade(t *testing.T) {
 }
 
 func TestConfigTellsEveryProblemAtOnce(t *testing.T) {
-	err := Config{Accounts: 1, Distribution: "gauss", Cross: 1.5, Partitions: 2000, Connections: -1, InFlight: 1 << 17, FrameMessages: -1,
+	err := Config{Accounts: 1, Workload: "golf", Batch: 2000, Distribution: "gauss", Cross: 1.5, Partitions: 2000, Connections: -1, InFlight: 1 << 17, FrameMessages: -1,
 		Rate: -1, Duration: -1, Amount: -1, Run: "no spaces"}.Validate()
-	for _, want := range []string{"server", "accounts", "distribution", "cross", "partitions", "connections", "in flight", "frame", "rate", "duration", "amount", "run"} {
+	for _, want := range []string{"server", "accounts", "workload", "batch", "distribution", "cross", "partitions", "connections", "in flight", "frame", "rate", "duration", "amount", "run"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not tell of %s", err, want)
 		}
@@ -258,7 +258,7 @@ func TestReadyFile(t *testing.T) {
 	if err := cfg.ReadReadyFile(path); err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprintf("%v %v %v %v", cfg.URL, cfg.Admin, cfg.Processes, cfg.Accounts); got != "http://h:1 http://h:2 {[17] [18 19] [] []} 7" {
+	if got := fmt.Sprintf("%v %v %v %v", cfg.URL, cfg.Admin, cfg.Processes, cfg.Accounts); got != "http://h:1 http://h:2 {[17] [18 19] [] [] []} 7" {
 		t.Errorf("got %s", got)
 	}
 	if err := cfg.ReadReadyFile(path + "x"); err == nil {

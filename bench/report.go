@@ -2,6 +2,7 @@ package bench
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -19,35 +20,57 @@ type Report struct {
 	TransfersPerS float64          `json:"transfers_per_s"` // acknowledged
 	LatencyMS     Latency          `json:"latency_ms"`      // from when a transfer was meant to leave to its acknowledgement
 	CPU           CPU              `json:"cpu_us_per_transfer"`
-	Refused       map[string]int64 `json:"refused"` // by code, whole run
+	Refused       map[string]int64 `json:"refused"` // by code
 	Conserved     bool             `json:"conserved"`
 	Replayed      bool             `json:"replayed"`
 	Void          bool             `json:"void"`
 	Reason        string           `json:"reason,omitempty"` // why it is void
 
-	Transfers      int64     `json:"transfers"`        // acknowledged in the measured time
-	Acknowledged   int64     `json:"acknowledged"`     // whole run; each is there exactly once, or the run is void
-	Unsent         int64     `json:"unsent"`           // open loop: meant to leave, and still waiting at the end
-	Unknown        int64     `json:"unknown"`          // outcome unknown, whole run
-	Errors         int64     `json:"errors"`           // whole run
-	CrossShare     float64   `json:"cross_share"`      // of the acknowledged transfers
-	ClientIsServer bool      `json:"client_is_server"` // one process: walletd's CPU holds the client's
-	Processes      Processes `json:"processes"`
+	Transfers      int64            `json:"transfers"`    // operations that ended as they should in the measured time
+	Acknowledged   int64            `json:"acknowledged"` // until the wallet was quiet again: what CPU is divided by; each is there exactly once, or the run is void
+	Operations     map[string]int64 `json:"operations"`   // the same, by kind
+	Unsent         int64            `json:"unsent"`       // open loop: meant to leave, and still waiting at the end
+	Unknown        int64            `json:"unknown"`      // outcome unknown
+	Errors         int64            `json:"errors"`
+	CrossShare     float64          `json:"cross_share"`      // of the acknowledged operations
+	ClientIsServer bool             `json:"client_is_server"` // one process: walletd's CPU holds the client's
+	Processes      Processes        `json:"processes"`
 
 	Run           string       `json:"run"`
 	Accounts      int          `json:"accounts"`
 	Partitions    int          `json:"partitions"`
+	Mix           Workload     `json:"mix"`
 	Distribution  Distribution `json:"distribution"`
 	Cross         float64      `json:"cross"`
 	Connections   int          `json:"connections"`
 	InFlight      int          `json:"in_flight"`
 	FrameMessages int          `json:"frame_messages"`
+	Batch         int          `json:"batch"`      // transfers a message; 0: each its own
 	RatePerS      float64      `json:"rate_per_s"` // 0: closed loop
 	WarmUpS       float64      `json:"warm_up_s"`
 	DurationS     float64      `json:"duration_s"`
 	Amount        int64        `json:"amount"`
 	Asset         string       `json:"asset"`
 	Seed          uint64       `json:"seed"`
+
+	Series    []float64  `json:"transfers_per_s_over_time"` // every 100 ms
+	Quantiles []Quantile `json:"latency_quantiles"`
+}
+
+// Quantile is one step of a latency distribution.
+type Quantile struct {
+	Percent float64 `json:"percent"`
+	MS      float64 `json:"ms"`
+}
+
+// quantiles are those that a curve is drawn from.
+var quantiles = []float64{0, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 100}
+
+func quantilesOf(h *hdrhistogram.Histogram) (all []Quantile) {
+	for _, q := range quantiles {
+		all = append(all, Quantile{q, float64(h.ValueAtQuantile(q)) / 1000})
+	}
+	return all
 }
 
 // Latency is a distribution's milestones, in milliseconds.
@@ -63,60 +86,70 @@ func latencyOf(h *hdrhistogram.Histogram) Latency {
 	return Latency{ms(h.ValueAtQuantile(50)), ms(h.ValueAtQuantile(99)), ms(h.ValueAtQuantile(99.9)), ms(h.Max())}
 }
 
-// report puts everything together.
-func (r *run) report(v verdict) Report {
-	c := r.cfg
+// report puts together what a load has shown.
+func (s *Session) report(l *load, m metered) Report {
+	c := s.cfg
 	out := Report{
-		Workload: c.name(), Conserved: v.conserved, Replayed: v.replayed, Refused: map[string]int64{"insufficient_funds": 0},
-		ClientIsServer: r.shared(), Processes: c.Processes,
-		Run: c.Run, Accounts: c.Accounts, Partitions: c.Partitions, Distribution: c.Distribution, Cross: c.Cross,
-		Connections: c.Connections, InFlight: c.InFlight, FrameMessages: c.FrameMessages, RatePerS: c.Rate,
-		WarmUpS: c.WarmUp.Seconds(), DurationS: c.Duration.Seconds(), Amount: int64(c.Amount), Asset: c.Asset, Seed: c.Seed,
-		Unsent: r.load.unsent,
+		Workload: l.name(), Refused: map[string]int64{"insufficient_funds": 0}, Operations: map[string]int64{},
+		ClientIsServer: s.shared(), Processes: c.Processes, Mix: l.Workload,
+		Run: c.Run, Accounts: c.Accounts, Partitions: c.Partitions, Distribution: l.Distribution, Cross: l.Cross, Batch: l.Batch,
+		Connections: l.Connections, InFlight: l.InFlight, FrameMessages: c.FrameMessages, RatePerS: l.Rate,
+		WarmUpS: c.WarmUp.Seconds(), DurationS: l.Duration.Seconds(), Amount: int64(c.Amount), Asset: c.Asset, Seed: l.Seed,
+		Unsent: l.unsent,
 	}
 	latency := newHistogram()
-	latency.Merge(r.load.backlog)
+	latency.Merge(l.backlog)
 	var cross int64
-	for _, n := range r.load.lanes {
+	series := make([]int64, int(l.Duration/seriesStep))
+	for _, n := range l.lanes {
 		latency.Merge(n.latency)
-		out.Transfers += n.completed
+		cross += n.tally.cross
 		out.Unknown += n.unknown
 		out.Errors += n.errors
 		for code, times := range n.refused {
 			out.Refused[code] += times
 		}
-		for i, times := range n.acked {
-			out.Acknowledged += int64(times)
-			if times > 0 && r.w.isCross(r.w.pairs[i]) {
-				cross += int64(times)
+		for k, times := range n.total {
+			out.Acknowledged += times
+			out.Transfers += n.measured[k]
+			if times > 0 {
+				out.Operations[kindNames[k]] += times
 			}
 		}
+		for i := range series {
+			series[i] += n.series[i]
+		}
 	}
-	out.LatencyMS = latencyOf(latency)
-	out.TransfersPerS = rounded(float64(out.Transfers) / c.Duration.Seconds())
+	for _, n := range series {
+		out.Series = append(out.Series, float64(n)/seriesStep.Seconds())
+	}
+	out.LatencyMS, out.Quantiles = latencyOf(latency), quantilesOf(latency)
+	out.TransfersPerS = rounded(float64(out.Transfers) / l.Duration.Seconds())
 	out.CrossShare = rounded(float64(cross) / float64(max(out.Acknowledged, 1)))
-	cost, err := r.cpu[1].per(r.cpu[0], out.Transfers, out.ClientIsServer)
-	v.against(err != nil, "CPU was not measured: %v", err)
+	cost, err := m.after.per(m.before, out.Acknowledged, out.ClientIsServer)
+	s.cpuErr = errors.Join(s.cpuErr, m.err, err)
 	out.CPU = cost.rounded()
-	out.Reason = strings.Join(v.reasons, "; ")
-	out.Void = len(v.reasons) > 0
 	return out
 }
 
-// name tells what the workload is.
-func (c *Config) name() string {
+// name tells what the load is.
+func (l *Load) name() string {
 	loop := "closed"
-	if c.Rate > 0 {
+	if l.Rate > 0 {
 		loop = "open"
 	}
-	return fmt.Sprintf("transfer %s cross=%.2f %s", c.Distribution, c.Cross, loop)
+	batch := ""
+	if l.Batch > 0 {
+		batch = fmt.Sprintf(" batch=%d", l.Batch)
+	}
+	return fmt.Sprintf("%s %s cross=%.2f%s %s", l.Workload, l.Distribution, l.Cross, batch, loop)
 }
 
 // rounded leaves what means something: four digits behind the point.
 func rounded(f float64) float64 { return math.Round(f*1e4) / 1e4 }
 
 func (c CPU) rounded() CPU {
-	return CPU{rounded(c.Walletd), rounded(c.Redis), rounded(c.Kafka), rounded(c.Postgres), rounded(c.Server), rounded(c.Client)}
+	return CPU{rounded(c.Walletd), rounded(c.Redis), rounded(c.Kafka), rounded(c.ZooKeeper), rounded(c.Postgres), rounded(c.Server), rounded(c.Client)}
 }
 
 // WriteJSON writes the report as one indented JSON document.
@@ -138,18 +171,17 @@ func (r *Report) Table() string {
 		load = fmt.Sprintf("%.0f a second", r.RatePerS)
 	}
 	row("load", "%s, %d connections × %d in flight, %g s after %g s of warm-up", load, r.Connections, r.InFlight, r.DurationS, r.WarmUpS)
-	row("transfers", "%.0f a second (%d measured, %d in the whole run)", r.TransfersPerS, r.Transfers, r.Acknowledged)
+	row("operations", "%.0f a second (%d measured, %d until all was quiet)", r.TransfersPerS, r.Transfers, r.Acknowledged)
+	if len(r.Operations) > 1 {
+		row("of these", "%s", counted(r.Operations))
+	}
 	row("latency", "p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms, max %.2f ms", r.LatencyMS.P50, r.LatencyMS.P99, r.LatencyMS.P999, r.LatencyMS.Max)
 	own := fmt.Sprintf("client %.2f", r.CPU.Client)
 	if r.ClientIsServer {
 		own = "client inside walletd"
 	}
-	rival := ""
-	if r.CPU.Postgres > 0 {
-		rival = fmt.Sprintf(", postgres %.2f", r.CPU.Postgres)
-	}
-	row("CPU µs a transfer", "server %.2f (walletd %.2f, redis %.2f, kafka %.2f%s), %s", r.CPU.Server, r.CPU.Walletd, r.CPU.Redis, r.CPU.Kafka, rival, own)
-	row("refused", "%s", r.refusals())
+	row("CPU µs a transfer", "server %.2f (%s), %s", r.CPU.Server, r.CPU.parts(), own)
+	row("refused", "%s", counted(r.Refused))
 	if r.Unsent > 0 {
 		row("unsent", "%d were meant to leave and still waited at the end", r.Unsent)
 	}
@@ -163,11 +195,24 @@ func (r *Report) Table() string {
 	return out.String()
 }
 
-func (r *Report) refusals() string {
+// parts names the processes' shares.
+func (c CPU) parts() string {
+	text := fmt.Sprintf("walletd %.2f, redis %.2f, kafka %.2f", c.Walletd, c.Redis, c.Kafka)
+	if c.ZooKeeper > 0 {
+		text += fmt.Sprintf(", zookeeper %.2f", c.ZooKeeper)
+	}
+	if c.Postgres > 0 {
+		text += fmt.Sprintf(", postgres %.2f", c.Postgres)
+	}
+	return text
+}
+
+// counted lists what is more than 0.
+func counted(n map[string]int64) string {
 	var parts []string
-	for _, code := range slices.Sorted(maps.Keys(r.Refused)) {
-		if r.Refused[code] > 0 {
-			parts = append(parts, fmt.Sprintf("%s %d", code, r.Refused[code]))
+	for _, name := range slices.Sorted(maps.Keys(n)) {
+		if n[name] > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", name, n[name]))
 		}
 	}
 	if len(parts) == 0 {

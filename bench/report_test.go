@@ -36,7 +36,7 @@ func TestReportGolden(t *testing.T) {
 		CPU: CPU{Walletd: 6.5, Redis: 4.25, Kafka: 0, Server: 10.75, Client: 1.5}, Refused: map[string]int64{"insufficient_funds": 0, "overloaded": 3},
 		Conserved: true, Replayed: true, Transfers: 1512345, Acknowledged: 1800000, CrossShare: 0.5,
 		Processes: Processes{Walletd: []int{17}, Redis: []int{18, 19}},
-		Run:       "a1b2c3d4", Accounts: 10000, Partitions: 8, Distribution: Uniform, Cross: 0.5, Connections: 4, InFlight: 256,
+		Run:       "a1b2c3d4", Accounts: 10000, Partitions: 8, Mix: Transfers, Operations: map[string]int64{"transfer": 1800000}, Distribution: Uniform, Cross: 0.5, Connections: 4, InFlight: 256,
 		WarmUpS: 2, DurationS: 10, Amount: 1, Asset: "USD", Seed: 1,
 	}
 	void := valid
@@ -55,16 +55,19 @@ func TestReportGolden(t *testing.T) {
 func TestLatencyMilestones(t *testing.T) {
 	h := hdrhistogram.New(1, latencyMax.Microseconds(), 3)
 	for i := 1; i <= 1000; i++ {
-		record(h, time.Duration(i)*time.Millisecond)
+		record1(h, time.Duration(i)*time.Millisecond)
 	}
-	record(h, time.Hour)        // beyond what is told apart
-	record(h, -time.Nanosecond) // clocks read in another order
+	record1(h, time.Hour)        // beyond what is told apart
+	record1(h, -time.Nanosecond) // clocks read in another order
 	got := latencyOf(h)
 	near := func(got, want float64) bool { return got > 0.99*want && got < 1.01*want }
 	if !near(got.P50, 500) || !near(got.P99, 991) || !near(got.P999, 1000) || !near(got.Max, 600_000) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// record1 records one.
+func record1(h *hdrhistogram.Histogram, d time.Duration) { recordTimes(h, d, 1) }
 
 // /proc tells what a process has used, and the name in it may hold anything.
 func TestStatLine(t *testing.T) {

@@ -10,17 +10,17 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"walletd/gateway/client"
-	"walletd/journal"
 )
 
 // openers is how many accounts are opened at a time.
 const openers = 32
 
-// open opens the run's accounts and the issuance account that pays for them.
-func open(ctx context.Context, cfg *Config, w *workload, rest *client.REST) error {
-	_, err := rest.CreateAccount(ctx, client.AccountCreate{ID: w.issuance, Asset: cfg.Asset, Issuance: true})
-	if err != nil {
-		return fmt.Errorf("open the issuance account: %w", err)
+// open opens the issuance accounts and the run's.
+func open(ctx context.Context, cfg *Config, p *people, rest *client.REST) error {
+	for _, id := range p.issuers {
+		if _, err := rest.CreateAccount(ctx, client.AccountCreate{ID: id, Asset: cfg.Asset, Issuance: true}); err != nil {
+			return fmt.Errorf("open the issuance account %s: %w", id, err)
+		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	var next, opened atomic.Int64
@@ -28,10 +28,10 @@ func open(ctx context.Context, cfg *Config, w *workload, rest *client.REST) erro
 		group.Go(func() error {
 			for {
 				i := int(next.Add(1)) - 1
-				if i >= len(w.accounts) {
+				if i >= len(p.accounts) {
 					return nil
 				}
-				create := client.AccountCreate{ID: w.accounts[i].id, Asset: cfg.Asset}
+				create := client.AccountCreate{ID: string(p.name(uint32(i))), Asset: cfg.Asset}
 				if _, err := rest.CreateAccount(ctx, create); err != nil {
 					return fmt.Errorf("open account %s: %w", create.ID, err)
 				}
@@ -39,7 +39,7 @@ func open(ctx context.Context, cfg *Config, w *workload, rest *client.REST) erro
 			}
 		})
 	}
-	stop := watch(cfg, "open accounts", &opened, len(w.accounts))
+	stop := watch(cfg, "open accounts", &opened, len(p.accounts))
 	defer stop()
 	return group.Wait()
 }
@@ -130,41 +130,35 @@ func (r rows) post(ctx context.Context, c *client.Client, k, step, window int) e
 }
 
 // fund gives every account its money, by ordinary transfers from the issuance account.
-func fund(ctx context.Context, cfg *Config, w *workload, clients []*client.Client) error {
+func fund(ctx context.Context, cfg *Config, p *people, clients []*client.Client) error {
 	command := func(dst []byte, i int) []byte {
 		return client.AppendTransfer(dst, &client.Transfer{
-			Key: fmt.Sprintf("%s-fund-%d", cfg.Run, i), From: w.issuance, To: w.accounts[i].id, Amount: cfg.Prefund, Asset: cfg.Asset,
+			Key: fmt.Sprintf("%s-fund-%d", cfg.Run, i), From: p.issuers[0], To: string(p.name(uint32(i))), Amount: cfg.Prefund, Asset: cfg.Asset,
 		})
 	}
 	var funded atomic.Int64
-	stop := watch(cfg, "fund accounts", &funded, len(w.accounts))
+	stop := watch(cfg, "fund accounts", &funded, len(p.accounts))
 	defer stop()
 	hear := func(i int, end *client.Completion) error {
 		funded.Add(1)
 		if end.Err != nil {
-			return fmt.Errorf("fund account %s: %w", w.accounts[i].id, end.Err)
+			return fmt.Errorf("fund account %s: %w", string(p.name(uint32(i))), end.Err)
 		}
 		if end.Result.Status != "confirmed" {
-			return fmt.Errorf("fund account %s: status %q", w.accounts[i].id, end.Result.Status)
+			return fmt.Errorf("fund account %s: status %q", string(p.name(uint32(i))), end.Result.Status)
 		}
 		return nil
 	}
-	return every(ctx, cfg, clients, rows{len(w.accounts), command, hear})
-}
-
-// standing is what an account is seen or meant to have.
-type standing struct {
-	money   journal.Amount // available and reserved
-	version uint64
+	return every(ctx, cfg, clients, rows{len(p.accounts), command, hear})
 }
 
 // look reads the standing of the accounts named by which, into all.
-func look(ctx context.Context, cfg *Config, w *workload, clients []*client.Client, which []int, all []standing) error {
+func look(ctx context.Context, cfg *Config, p *people, clients []*client.Client, which []int, all []standing) error {
 	command := func(dst []byte, i int) []byte {
-		return append(append(append(dst, `"balance":{"account":"`...), w.accounts[which[i]].id...), `"}`...)
+		return append(append(append(dst, `"balance":{"account":"`...), p.name(uint32(which[i]))...), `"}`...)
 	}
 	hear := func(i int, end *client.Completion) error {
-		id := w.accounts[which[i]].id
+		id := string(p.name(uint32(which[i])))
 		if end.Err != nil {
 			return fmt.Errorf("read balance of %s: %w", id, end.Err)
 		}
@@ -183,7 +177,7 @@ func look(ctx context.Context, cfg *Config, w *workload, clients []*client.Clien
 
 // settle reads all accounts until each has had as many changes as want says, because a credit arrives a moment after
 // its transfer has been answered. It returns what it saw last, also when the time is over.
-func settle(ctx context.Context, cfg *Config, w *workload, clients []*client.Client, want []standing) ([]standing, error) {
+func settle(ctx context.Context, cfg *Config, p *people, clients []*client.Client, want []standing) ([]standing, error) {
 	seen := make([]standing, len(want))
 	open := make([]int, len(want))
 	for i := range open {
@@ -191,7 +185,7 @@ func settle(ctx context.Context, cfg *Config, w *workload, clients []*client.Cli
 	}
 	end := time.Now().Add(cfg.Settle)
 	for {
-		if err := look(ctx, cfg, w, clients, open, seen); err != nil {
+		if err := look(ctx, cfg, p, clients, open, seen); err != nil {
 			return nil, err
 		}
 		left := open[:0]

@@ -23,7 +23,7 @@ func (a *app) benchCmd() *cobra.Command {
 func (a *app) benchTransferCmd() *cobra.Command {
 	var c bench.Config
 	var own bool
-	var ready, admin, distribution string
+	var ready, admin, workload, distribution string
 	cmd := &cobra.Command{
 		Use: "transfer", Short: "transfers under load: throughput, latency, CPU per transfer; then conservation and replay", Args: args(0, 0),
 		Long: `transfer opens accounts, funds them, moves money between them and reports transfers a second, latencies from the intended
@@ -32,7 +32,7 @@ transfer there once, replay = state; otherwise the run is void.`,
 		Example: "  walletd bench transfer --ready-file ready.json --duration 20s --cross 0.5\n  walletd bench transfer --own -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c.Token = a.token
-			c.Distribution = bench.Distribution(distribution)
+			c.Workload, c.Distribution = bench.Workload(workload), bench.Distribution(distribution)
 			switch {
 			case own:
 				return a.benchOwn(cmd.Context(), c)
@@ -51,12 +51,14 @@ transfer there once, replay = state; otherwise the run is void.`,
 	f.StringVar(&ready, "ready-file", "", "of `walletd dev`: addresses, and the pids whose CPU is counted")
 	f.StringVar(&admin, "admin", "http://127.0.0.1:8081", "the operators' listener: the audit at the end needs it")
 	f.IntVar(&c.Accounts, "accounts", 10_000, "accounts")
-	f.StringVar(&distribution, "distribution", "uniform", "uniform, zipf or hot")
+	f.StringVar(&workload, "workload", "transfers", "transfers, reservations, refusals, repeats, smallbank or reads")
+	f.StringVar(&distribution, "distribution", "uniform", "uniform, zipf (0.99) or hot (one account in half of the transfers)")
+	f.IntVar(&c.Batch, "batch", 0, "transfers in one message (0: each its own)")
 	f.Float64Var(&c.Cross, "cross", 0.5, "share of transfers across partitions, 0 to 1")
 	f.IntVar(&c.Connections, "connections", 4, "WebSocket connections")
-	f.IntVar(&c.InFlight, "in-flight", 256, "transfers under way on each connection")
-	f.IntVar(&c.FrameMessages, "frame-messages", 0, "transfers a frame at most (0: all that wait)")
-	f.Float64Var(&c.Rate, "rate", 0, "transfers a second, open loop (0: as fast as they are answered)")
+	f.IntVar(&c.InFlight, "in-flight", 256, "messages under way on each connection")
+	f.IntVar(&c.FrameMessages, "frame-messages", 0, "messages a frame at most (0: all that wait)")
+	f.Float64Var(&c.Rate, "rate", 0, "operations a second, open loop (0: as fast as they are answered)")
 	f.DurationVar(&c.Duration, "duration", 10*time.Second, "measured time")
 	f.DurationVar(&c.WarmUp, "warm-up", 2*time.Second, "before it")
 	f.Uint64Var(&c.Seed, "seed", 1, "same seed, same transfers")
