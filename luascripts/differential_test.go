@@ -268,16 +268,21 @@ func wantRecord(b *journal.Book, r *journal.Row, status journal.Status) []byte {
 	return nil
 }
 
-// outbox reads what the train left and holds it against the answers, byte for byte.
+// outbox reads what the train left and holds it against the answers, and against the entry made of its reply, byte for byte.
 func (d *differential) outbox(want []Happened) {
 	d.t.Helper()
 	entries, err := d.s.ReadOutbox(d.t.Context(), d.last, 10, 0)
 	must(d.t, err)
+	id, packed, err := d.tr.AppendEntry(nil)
+	must(d.t, err)
 	if len(want) == 0 {
-		if len(entries) != 0 {
-			d.t.Fatalf("nothing happened, but the outbox has %d entries", len(entries))
+		if len(entries) != 0 || id != 0 {
+			d.t.Fatalf("nothing happened, but the outbox has %d entries, and the reply names %d", len(entries), id)
 		}
 		return
+	}
+	if len(entries) == 1 && (id != entries[0].ID || !bytes.Equal(packed, entries[0].sections)) {
+		d.t.Fatalf("the reply gives entry %d\n%x, the outbox has %d\n%x", id, packed, entries[0].ID, entries[0].sections)
 	}
 	if len(entries) != 1 || entries[0].ID != d.last+1 {
 		d.t.Fatalf("outbox behind %d: %d entries", d.last, len(entries))

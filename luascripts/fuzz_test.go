@@ -23,7 +23,7 @@ func FuzzReply(f *testing.F) {
 	head := sectionHead(journal.OK, 1, 9, 5)
 	reservation := journal.Reservation{Status: journal.Tried}.Append([]byte{journal.ReservationSize})
 	good := bytes.Join([][]byte{
-		head, {2, 3, 1, 0, 0}, make([]byte, journal.AccountSize), {1 | detailBit}, make([]byte, 7), {5}, {32 | replayedBit}, make([]byte, 25),
+		make([]byte, replyHeadSize), head, {2, 3, 1, 0, 0}, make([]byte, journal.AccountSize), {1 | detailBit}, make([]byte, 7), {5}, {32 | replayedBit}, make([]byte, 25),
 		{4}, {5 | detailBit}, make([]byte, 7), reservation, {6}, reservation, {45}, {8}, {1, 2}, reservation, {1, 2},
 		sectionHead(journal.StaleEpoch, 2, 0, 5),
 	}, nil)
@@ -52,6 +52,7 @@ func FuzzReply(f *testing.F) {
 				}
 			}
 		}
+		entry(t, &tr)
 		switch err := reply.Err(); {
 		case err != nil && !errors.Is(err, ErrBadReply):
 			t.Fatalf("a fault of another kind: %v", err)
@@ -122,4 +123,25 @@ func FuzzParts(f *testing.F) {
 			t.Fatalf("%x is %+v, %v", b, w, err)
 		}
 	})
+}
+
+// entry: what a reply gives as an outbox entry is one, or an ErrBadReply.
+func entry(t *testing.T, tr *Train) {
+	t.Helper()
+	id, packed, err := tr.AppendEntry(nil)
+	switch {
+	case err != nil && !errors.Is(err, ErrBadReply):
+		t.Fatalf("a fault of another kind: %v", err)
+	case err != nil:
+		return
+	case (id == 0) != (len(packed) == 0):
+		t.Fatalf("entry %d of %d bytes", id, len(packed))
+	}
+	err = NewOutboxEntry(id, packed).Each(func(h Happened) error {
+		f := journal.Frame{Kind: journal.FrameEvents, Partition: h.Partition, FirstSeq: h.FirstSeq, Count: h.Count, Payload: h.Append(nil)}
+		return f.EachEvent(func(*journal.Event) error { return nil })
+	})
+	if err != nil {
+		t.Fatalf("entry %d %x: %v", id, packed, err)
+	}
 }

@@ -18,7 +18,10 @@ type SectionReply struct {
 	Rows      int
 }
 
-const sectionReplySize = 1 + 4 + 7 + 7
+const (
+	replyHeadSize    = 7
+	sectionReplySize = 1 + 4 + 7 + 7
+)
 
 // Reply holds the outcomes of a train, in its order. It allocates nothing and is valid until the train is reset:
 //
@@ -29,7 +32,7 @@ const sectionReplySize = 1 + 4 + 7 + 7
 //	}
 //	if err := reply.Err(); err != nil { // ErrBadReply: what was not read is unknown
 //
-// The bytes of a section: status u8, epoch u32, base seq u56, time_ms u56, then, if the status is OK, one outcome a row:
+// Its bytes: the id of the outbox entry that the train left u56 (0: nothing happened), then the sections: status u8, epoch u32, base seq u56, time_ms u56, then, if the status is OK, one outcome a row:
 // the status (bit 0x80: a first answer, then time_ms u56, epoch u32, seq u56, detail u56; bit 0x40: then detail u56) and
 //
 //	read     OK: details length u16, account, details
@@ -39,6 +42,7 @@ const sectionReplySize = 1 + 4 + 7 + 7
 //	look     OK: key record length u8, then rows.Outcome's record: reservation length u8 (0 or 70), reservation, key record
 type Reply struct {
 	t       *Train
+	entry   uint64 // outbox entry
 	rest    []byte // of the reply
 	next    int    // section to read
 	section SectionReply
@@ -57,7 +61,19 @@ func (t *Train) Answer(packed []byte) Reply {
 	return newReply(t)
 }
 
-func newReply(t *Train) Reply { return Reply{t: t, rest: t.reply} }
+func newReply(t *Train) Reply {
+	r := Reply{t: t, rest: t.reply}
+	if len(t.sections) == 0 { // it was not sent
+		return r
+	}
+	if b := r.take(replyHeadSize); b != nil {
+		r.entry = u56(b)
+	}
+	return r
+}
+
+// Entry is the id of the outbox entry that the train left, 0 if nothing happened. AppendEntry makes the entry.
+func (r *Reply) Entry() uint64 { return r.entry }
 
 // Section is the section that NextSection has come to.
 func (r *Reply) Section() SectionReply { return r.section }

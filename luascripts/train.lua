@@ -1,8 +1,8 @@
 -- train: everything that waits for this shard in one call: read once, decide every row in order, write once.
 -- KEYS: accounts, details, reservations, delivered, parts, outbox, filter; the hashes of key records are named here, by time slice
 -- ARGV[1]: version u8, 0 u8, then sections: partition u16, epoch u32, rows u16, bytes u32, rows (journal.Row)
--- answers per section: status u8, epoch u32, base seq u56, time_ms u56, then each row's outcome (reply.go);
---   a section whose partition does not serve the caller has no outcomes
+-- answers the id of the outbox entry u56 (0: nothing happened), then per section: status u8, epoch u32, base seq u56, time_ms u56,
+--   then each row's outcome (reply.go); a section whose partition does not serve the caller has no outcomes
 -- appends to the outbox, if anything happened: sections of partition u16, epoch u32, first seq u56, time_ms u56, events u16,
 --   bytes u32, events × (row, status u8)
 
@@ -154,6 +154,8 @@ values = load(KEYS[4], channel_field)
 for d = 1, channels do delivered[d] = values[d] and read('>I7', values[d]) or 0 end
 
 -- Decide every row in order.
+local left = 0 -- the outbox entry that is left
+put('')
 for s = 1, sections do
   partition = of_partition[s]
   epoch, seq, evicted = part_epoch[partition] or 0, part_seq[partition] or 0, part_evicted[partition] or 0
@@ -178,9 +180,9 @@ end
 
 -- Write once, the outbox first: it is the only write that Redis could refuse, if somebody has lost the counter.
 if next(part_moved) then
-  local id = (parts[1] and read('>I7', parts[1]) or 0) + 1
-  call('XADD', KEYS[6], string.format('%.0f-0', id), 'e', concat(entry))
-  local moves = {'outbox', pack('>I7', id)}
+  left = (parts[1] and read('>I7', parts[1]) or 0) + 1
+  call('XADD', KEYS[6], string.format('%.0f-0', left), 'e', concat(entry))
+  local moves = {'outbox', pack('>I7', left)}
   local fresh = fresh_slices(live)
   if fresh then moves[3], moves[4] = 'window', with_slices(window, fresh) end
   for name in pairs(part_moved) do
@@ -217,4 +219,5 @@ words = {}
 for d in pairs(channel_moved) do words[#words + 1], words[#words + 2] = channel_field[d], pack('>I7', delivered[d]) end
 store(KEYS[4], words)
 
+out[1] = pack('>I7', left)
 return concat(out)

@@ -159,7 +159,7 @@ func TestTrainAllocatesNothing(t *testing.T) {
 	var sec *rows.Section
 	stage.Each(func(s *rows.Section) { sec = s })
 	var tr Train
-	answer := append(make([]byte, 0, 300), sectionHead(journal.OK, 1, 0, 5)...)
+	answer := append(make([]byte, replyHeadSize, 300), sectionHead(journal.OK, 1, 0, 5)...)
 	for range 200 {
 		answer = append(answer, byte(journal.PayeeNotFound))
 	}

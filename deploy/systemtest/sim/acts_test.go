@@ -25,6 +25,7 @@ func (r *redis) train(arg []byte, epoch uint32) (reply []byte, err error) {
 		return nil, fmt.Errorf("%w: it is a replica", luascripts.ErrReadOnly)
 	}
 	clock := r.clock()
+	reply = u56(reply, 0) // the outbox entry, if there is one
 	var entry []byte
 	for b := arg[trainHeadSize:]; len(b) > 0; {
 		p, e := int(binary.BigEndian.Uint16(b)), binary.BigEndian.Uint32(b[2:])
@@ -35,6 +36,7 @@ func (r *redis) train(arg []byte, epoch uint32) (reply []byte, err error) {
 	if len(entry) > 0 {
 		r.last++
 		r.outbox = append(r.outbox, luascripts.NewOutboxEntry(r.last, entry))
+		copy(reply, u56(nil, r.last))
 	}
 	return reply, nil
 }
