@@ -40,6 +40,7 @@ var arrows = map[string][]string{
 	"walletd/projector/reconcile":   {"walletd/journal", "walletd/projector/view"},
 	"walletd/bench":                 {"walletd/journal", "walletd/gateway/wire", "walletd/gateway/client"},
 	"walletd/bench/floor":           {"walletd/journal"},
+	"walletd/bench/goals":           {"walletd/bench", "walletd/bench/floor"},
 	"walletd/deploy/local":          {},
 	"walletd/deploy/faultproxy":     {},
 	"walletd/deploy/walletd":        {"walletd/..."},

@@ -78,37 +78,56 @@ const (
 	outbox   = "outbox"
 )
 
-// bed is a Redis with accounts in it.
-type bed struct {
+// Bed is a Redis with accounts in it, on which rounds are measured. It is used by one goroutine at a time.
+type Bed struct {
 	Config
 	r     *redis.Client
 	dice  *rand.Rand
 	entry uint64
 }
 
-// Run measures cross and same in turns, so that noise meets both.
-func Run(ctx context.Context, c Config, progress func(share float64)) (Report, error) {
-	b := &bed{Config: c, dice: rand.New(rand.NewPCG(c.Seed, 1)), r: redis.NewClient(&redis.Options{
+// Open connects and opens the accounts.
+func Open(ctx context.Context, c Config) (*Bed, error) {
+	b := &Bed{Config: c, dice: rand.New(rand.NewPCG(c.Seed, 1)), r: redis.NewClient(&redis.Options{
 		Addr: c.Addr, Protocol: 2, MaxRetries: -1, PoolSize: 1, ContextTimeoutEnabled: true, DisableIdentity: true, // as a shard's client
 		ReadTimeout: time.Minute, WriteTimeout: time.Minute, ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10,
 	})}
-	defer func() { _ = b.r.Close() }() // it was only a client
 	if err := b.fill(ctx); err != nil {
-		return Report{}, fmt.Errorf("fill the floor's Redis: %w", err)
+		b.Close()
+		return nil, fmt.Errorf("fill the floor's Redis: %w", err)
 	}
+	return b, nil
+}
+
+// Close ends the connection.
+func (b *Bed) Close() { _ = b.r.Close() } // it was only a client
+
+// Round measures both kinds of transfer, one after the other: Redis's CPU-µs a transfer.
+func (b *Bed) Round(ctx context.Context) (cross, same float64, err error) {
+	if cross, err = b.measure(ctx, b.cross); err == nil {
+		same, err = b.measure(ctx, b.same)
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("floor: %w", err)
+	}
+	return cross, same, nil
+}
+
+// Run measures cross and same in turns, so that noise meets both.
+func Run(ctx context.Context, c Config, progress func(share float64)) (Report, error) {
+	b, err := Open(ctx, c)
+	if err != nil {
+		return Report{}, err
+	}
+	defer b.Close()
 	var cross, same []float64
 	for round := range c.Rounds + 1 { // the first warms up
-		for _, kind := range []struct {
-			do   func(context.Context) error
-			into *[]float64
-		}{{b.cross, &cross}, {b.same, &same}} {
-			us, err := b.measure(ctx, kind.do)
-			if err != nil {
-				return Report{}, fmt.Errorf("round %d: %w", round, err)
-			}
-			if round > 0 {
-				*kind.into = append(*kind.into, us)
-			}
+		x, s, err := b.Round(ctx)
+		if err != nil {
+			return Report{}, fmt.Errorf("round %d: %w", round, err)
+		}
+		if round > 0 {
+			cross, same = append(cross, x), append(same, s)
 		}
 		progress(float64(round+1) / float64(c.Rounds+1))
 	}
@@ -121,7 +140,7 @@ func costOf(us []float64) Cost {
 }
 
 // fill opens the accounts.
-func (b *bed) fill(ctx context.Context) error {
+func (b *Bed) fill(ctx context.Context) error {
 	value := string(make([]byte, journal.AccountSize))
 	var words []any
 	for i := range b.Accounts {
@@ -141,7 +160,7 @@ func handle(i int) string {
 }
 
 // measure answers Redis's CPU-µs a transfer over a round. What the round left behind is removed outside of it.
-func (b *bed) measure(ctx context.Context, bulk func(context.Context) error) (float64, error) {
+func (b *Bed) measure(ctx context.Context, bulk func(context.Context) error) (float64, error) {
 	if err := b.r.Del(ctx, outbox).Err(); err != nil {
 		return 0, err
 	}
@@ -159,7 +178,7 @@ func (b *bed) measure(ctx context.Context, bulk func(context.Context) error) (fl
 }
 
 // cpu is what Redis has used, µs, user and system.
-func (b *bed) cpu(ctx context.Context) (us float64, err error) {
+func (b *Bed) cpu(ctx context.Context) (us float64, err error) {
 	info, err := b.r.Info(ctx, "cpu").Result()
 	if err != nil {
 		return 0, err
@@ -178,7 +197,7 @@ func (b *bed) cpu(ctx context.Context) (us float64, err error) {
 }
 
 // some are random accounts.
-func (b *bed) some() []string {
+func (b *Bed) some() []string {
 	h := make([]string, b.Bulk)
 	for i := range h {
 		h[i] = handle(b.dice.IntN(b.Accounts))
@@ -187,7 +206,7 @@ func (b *bed) some() []string {
 }
 
 // fresh are ids that nobody has used.
-func (b *bed) fresh() []string {
+func (b *Bed) fresh() []string {
 	ids := make([]string, b.Bulk)
 	for i := range ids {
 		var id [16]byte
@@ -200,7 +219,7 @@ func (b *bed) fresh() []string {
 }
 
 // commands are pipelined: a round trip each time that a train would make one.
-func (b *bed) commands(ctx context.Context, fn func(p redis.Pipeliner)) error {
+func (b *Bed) commands(ctx context.Context, fn func(p redis.Pipeliner)) error {
 	_, err := b.r.Pipelined(ctx, func(p redis.Pipeliner) error { fn(p); return nil })
 	return err
 }
@@ -214,12 +233,12 @@ func pairs(fields []string, size int) []any {
 	return words
 }
 
-func (b *bed) append(ctx context.Context, p redis.Pipeliner, size int) {
+func (b *Bed) append(ctx context.Context, p redis.Pipeliner, size int) {
 	b.entry++
 	p.XAdd(ctx, &redis.XAddArgs{Stream: outbox, ID: strconv.FormatUint(b.entry, 10) + "-0", Values: []any{"e", make([]byte, size*b.Bulk)}})
 }
 
-func (b *bed) pay(ctx context.Context, p redis.Pipeliner) {
+func (b *Bed) pay(ctx context.Context, p redis.Pipeliner) {
 	ids, payers := b.fresh(), b.some()
 	p.HMGet(ctx, keys, ids...)
 	p.HMGet(ctx, accounts, payers...)
@@ -228,12 +247,12 @@ func (b *bed) pay(ctx context.Context, p redis.Pipeliner) {
 	b.append(ctx, p, rowBytes)
 }
 
-func (b *bed) credit(ctx context.Context, p redis.Pipeliner, payees []string) {
+func (b *Bed) credit(ctx context.Context, p redis.Pipeliner, payees []string) {
 	p.HMGet(ctx, accounts, payees...)
 	p.HSet(ctx, accounts, pairs(payees, journal.AccountSize)...)
 }
 
-func (b *bed) cross(ctx context.Context) error {
+func (b *Bed) cross(ctx context.Context) error {
 	payees := b.some()
 	err := b.commands(ctx, func(p redis.Pipeliner) { p.HMGet(ctx, accounts, payees...) })
 	if err == nil {
@@ -245,6 +264,6 @@ func (b *bed) cross(ctx context.Context) error {
 	return err
 }
 
-func (b *bed) same(ctx context.Context) error {
+func (b *Bed) same(ctx context.Context) error {
 	return b.commands(ctx, func(p redis.Pipeliner) { b.pay(ctx, p); b.credit(ctx, p, b.some()) })
 }

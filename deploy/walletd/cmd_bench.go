@@ -4,19 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"walletd/bench"
 )
 
 func (a *app) benchCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "measure a wallet"}
-	cmd.AddCommand(a.benchTransferCmd(), a.benchFloorCmd())
+	cmd.AddCommand(a.benchTransferCmd(), a.benchGoalsCmd(), a.benchFloorCmd())
 	return cmd
 }
 
@@ -89,32 +86,12 @@ func (a *app) bench(ctx context.Context, c bench.Config) error {
 	return nil
 }
 
-// benchOwn measures a wallet that it starts as another process, so that the client's CPU is not the wallet's.
+// benchOwn measures a wallet that it starts.
 func (a *app) benchOwn(ctx context.Context, c bench.Config) error {
-	dir, err := os.MkdirTemp("", "walletd-bench-")
-	if err != nil {
-		return fmt.Errorf("bench: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	self, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("bench: %w", err)
-	}
-	ready := filepath.Join(dir, "ready.json")
-	group, inner := errgroup.WithContext(ctx)
-	inner, stop := context.WithCancel(inner)
-	group.Go(func() error {
-		return a.child(inner, self, "dev", "--data", filepath.Join(dir, "data"), "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", ready)
-	})
-	group.Go(func() error {
-		defer stop()
-		if err := awaitFile(inner, ready); err != nil {
-			return err
-		}
+	return a.withOwnWallet(ctx, false, nil, func(ctx context.Context, _, ready string) error {
 		if err := c.ReadReadyFile(ready); err != nil {
 			return err
 		}
-		return a.bench(inner, c)
+		return a.bench(ctx, c)
 	})
-	return group.Wait()
 }

@@ -1,0 +1,146 @@
+package goals
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"walletd/bench"
+)
+
+// Goal is one line: what was meant, and what was measured.
+type Goal struct {
+	Name     string  `json:"name"`
+	Unit     string  `json:"unit"` // of measured: × floor, µs, ms
+	Target   float64 `json:"target,omitempty"`
+	Measured Stat    `json:"measured"`
+	Met      *bool   `json:"met,omitempty"` // where there is a target
+}
+
+// Line is what one load of the rounds cost: CPU-µs a transfer, and what it achieved.
+type Line struct {
+	Name      string `json:"name"`
+	Server    Stat   `json:"server_cpu_us"`
+	Walletd   Stat   `json:"walletd_cpu_us"`
+	Redis     Stat   `json:"redis_cpu_us"`
+	Kafka     Stat   `json:"kafka_cpu_us"`
+	ZooKeeper Stat   `json:"zookeeper_cpu_us"`
+	PerS      Stat   `json:"transfers_per_s"`
+	P50MS     Stat   `json:"p50_ms"`
+	P99MS     Stat   `json:"p99_ms"`
+}
+
+// Report is everything that was measured.
+type Report struct {
+	Goals      []Goal      `json:"goals"`
+	Loads      []Line      `json:"loads"`
+	FloorCross Stat        `json:"floor_cross_redis_cpu_us"`
+	FloorSame  Stat        `json:"floor_same_redis_cpu_us"`
+	Rounds     int         `json:"rounds"`
+	DurationS  float64     `json:"duration_s"`
+	Accounts   int         `json:"accounts"`
+	Journal    string      `json:"journal"`
+	Audit      bench.Audit `json:"audit"`
+	Void       bool        `json:"void"`
+	Reason     string      `json:"reason,omitempty"`
+
+	Last map[string]bench.Report `json:"last_round"` // of each load, for the curves
+}
+
+func server(r *bench.Report) float64 { return r.CPU.Server }
+
+func (c *Config) report(m *measured, audit bench.Audit) Report {
+	r := Report{FloorCross: statOf(m.floorCross), FloorSame: statOf(m.floorSame), Rounds: c.Rounds, DurationS: c.Duration.Seconds(), Accounts: c.Wallet.Accounts,
+		Journal: c.Journal, Audit: audit, Void: len(audit.Reasons) > 0, Reason: strings.Join(audit.Reasons, "; "), Last: map[string]bench.Report{}}
+	for _, g := range []struct {
+		step   string
+		floor  []float64
+		target float64
+	}{{crossSingles, m.floorCross, CrossTarget}, {crossBatches, m.floorCross, CrossTarget}, {sameSingles, m.floorSame, SameTarget}, {sameBatches, m.floorSame, SameTarget}} {
+		r.Goals = append(r.Goals, ratio(c.named(g.step), "× floor", g.target, over(m.figures(g.step, server), g.floor)))
+	}
+	for _, share := range partial {
+		r.Goals = append(r.Goals, ratio(partialName(share), "× floor", 0, over(m.figures(partialName(share), server), m.floorCross)))
+	}
+	half := partialName(0.5)
+	p50 := func(r *bench.Report) float64 { return r.LatencyMS.P50 }
+	p99 := func(r *bench.Report) float64 { return r.LatencyMS.P99 }
+	r.Goals = append(r.Goals,
+		ratio("p50 at half of the maximum", "ms", 0, m.figures(half, p50)), ratio("p99 at half of the maximum", "ms", 0, m.figures(half, p99)),
+		ratio(loneSame+", p50", "ms", 0, m.figures(loneSame, p50)), ratio(loneCross+", p50", "ms", 0, m.figures(loneCross, p50)))
+	for _, s := range c.steps() {
+		of := func(f func(*bench.Report) float64) Stat { return statOf(m.figures(s.name, f)) }
+		r.Loads = append(r.Loads, Line{Name: c.named(s.name), Server: of(server),
+			Walletd:   of(func(r *bench.Report) float64 { return r.CPU.Walletd }),
+			Redis:     of(func(r *bench.Report) float64 { return r.CPU.Redis }),
+			Kafka:     of(func(r *bench.Report) float64 { return r.CPU.Kafka }),
+			ZooKeeper: of(func(r *bench.Report) float64 { return r.CPU.ZooKeeper }),
+			PerS:      of(func(r *bench.Report) float64 { return r.TransfersPerS }), P50MS: of(p50), P99MS: of(p99)})
+		if all := m.reports[s.name]; len(all) > 0 {
+			r.Last[s.name] = all[len(all)-1]
+		}
+	}
+	return r
+}
+
+// named says how many transfers a message has.
+func (c *Config) named(step string) string {
+	return strings.Replace(step, "in messages", fmt.Sprintf("in messages of %d", c.Batch), 1)
+}
+
+func ratio(name, unit string, target float64, figures []float64) Goal {
+	g := Goal{Name: name, Unit: unit, Target: target, Measured: statOf(figures)}
+	if target > 0 {
+		met := g.Measured.Median <= target
+		g.Met = &met
+	}
+	return g
+}
+
+// Missed is the number of goals that were not reached.
+func (r *Report) Missed() (n int) {
+	for _, g := range r.Goals {
+		if g.Met != nil && !*g.Met {
+			n++
+		}
+	}
+	return n
+}
+
+// Table is the report for people.
+func (r *Report) Table() string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "journal %s, %d accounts, median of %d rounds of %g s each (range); floor: cross %s, same %s Redis CPU-µs\n\n",
+		r.Journal, r.Accounts, r.Rounds, r.DurationS, r.FloorCross.text(2), r.FloorSame.text(2))
+	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "goal\ttarget\tmeasured\trange\tmet\n")
+	for _, g := range r.Goals {
+		target, met := "", ""
+		if g.Met != nil {
+			target, met = fmt.Sprintf("≤ %.1f %s", g.Target, g.Unit), "no"
+			if *g.Met {
+				met = "yes"
+			}
+		}
+		fmt.Fprintf(t, "%s\t%s\t%.2f %s\t%.2f–%.2f\t%s\n", g.Name, target, g.Measured.Median, g.Unit, g.Measured.Min, g.Measured.Max, met)
+	}
+	_ = t.Flush() // into memory
+	out.WriteByte('\n')
+	t = tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "load\ttransfers/s\tserver CPU-µs\twalletd\tredis\tkafka\tzookeeper\tp50 ms\tp99 ms\n")
+	for _, l := range r.Loads {
+		fmt.Fprintf(t, "%s\t%.0f\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\n", l.Name, l.PerS.Median, l.Server.text(2), l.Walletd.Median, l.Redis.Median, l.Kafka.Median,
+			l.ZooKeeper.Median, l.P50MS.Median, l.P99MS.Median)
+	}
+	_ = t.Flush()
+	if r.Void {
+		fmt.Fprintf(&out, "\nVOID: %s\n", r.Reason)
+	} else {
+		fmt.Fprintf(&out, "\nevery balance and version is what was acknowledged; conserved, replayed and reconciled\n")
+	}
+	return out.String()
+}
+
+func (s Stat) text(digits int) string {
+	return fmt.Sprintf("%.*f (%.*f–%.*f)", digits, s.Median, digits, s.Min, digits, s.Max)
+}
