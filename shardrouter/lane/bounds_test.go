@@ -164,7 +164,8 @@ func TestDeparture(t *testing.T) {
 		"almost too much":          {1, 1, 0, 99, 0, true},
 		"rows that wait for a map": {0, luascripts.ActsMax, 0, 0, idleLook, false},
 	} {
-		ln := &lane{ledger: ledger{max: 100}, acts: c.acts, ready: make([]*part, c.ready), pace: pace{load: c.load, departed: now}}
+		ln := &lane{l: &Lanes{}, ledger: ledger{max: 100}, acts: c.acts, hurry: true, ready: make([]*part, c.ready), departed: now}
+		ln.l.table.began, ln.l.table.ends = now, now.Add(interval(c.load))
 		ln.held.Store(c.held)
 		if at, some := ln.departure(now); at.Sub(now) != c.at || some != c.some {
 			t.Errorf("%s: in %v %t, want in %v %t", what, at.Sub(now), some, c.at, c.some)

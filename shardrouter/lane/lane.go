@@ -26,14 +26,17 @@ type lane struct {
 	parked  []*part // have rows that may not leave yet
 	acts    int     // of all that waits
 	bytes   int
-	wakeAt  int // acts at which the goroutine wants to be woken
+	wakeAt  int       // acts at which the goroutine wants to be woken
+	hurry   bool      // somebody waits for some of the rows in line
+	lull    bool      // the goroutine waits for patience to end, and wants to be woken by whoever hurries
+	until   time.Time // end of the patience of those that do not; zero: none has come since the last train
 
 	// owned by the goroutine
-	pace    pace
-	train   train
-	conn    *conn
-	trouble time.Time // since when the shard does not answer; zero: it does
-	now     prompt
+	departed time.Time // the last train
+	train    train
+	conn     *conn
+	trouble  time.Time // since when the shard does not answer; zero: it does
+	now      prompt
 }
 
 // never is a wakeAt that is not reached.
@@ -48,12 +51,19 @@ func (l *Lanes) newLane(shard string) *lane {
 	return ln
 }
 
-// queued notes that a partition got rows. Guarded by mu, as the methods below.
-func (ln *lane) queued(p *part, acts, bytes int) {
+// queued notes that a partition got rows, which may wait until then for others to travel with; zero: they may not. Guarded
+// by mu, as the methods below.
+func (ln *lane) queued(p *part, acts, bytes int, until time.Time) {
 	ln.acts, ln.bytes = ln.acts+acts, ln.bytes+bytes
 	ln.line(p)
-	if ln.acts >= ln.wakeAt {
-		ln.wakeAt = never
+	switch {
+	case until.IsZero():
+		ln.hurry = true
+	case ln.until.IsZero():
+		ln.until = until
+	}
+	if ln.acts >= ln.wakeAt || ln.lull && ln.hurry {
+		ln.wakeAt, ln.lull = never, false
 		signal(ln.wake)
 	}
 }
@@ -82,7 +92,7 @@ func (ln *lane) park(p *part, then time.Time) {
 
 // unpark gives a partition a new chance: its epoch has changed.
 func (ln *lane) unpark(p *part) {
-	p.retryAt = time.Time{}
+	p.retryAt, ln.hurry = time.Time{}, true
 	p.refused.Store(0)
 	ln.parked = slices.DeleteFunc(ln.parked, func(o *part) bool { return o == p })
 	ln.line(p)
@@ -152,7 +162,7 @@ func (ln *lane) collect(ctx context.Context) bool {
 		switch {
 		case some && !at.After(now):
 			ln.fill()
-			ln.wakeAt = never
+			ln.wakeAt, ln.lull = never, false
 			ln.mu.Unlock()
 			return true
 		case ln.retired:
@@ -175,6 +185,7 @@ const idleLook = time.Minute
 
 // departure says when to look again, and whether there will be something to carry; it sets wakeAt to match.
 func (ln *lane) departure(now time.Time) (at time.Time, some bool) {
+	ln.lull = false
 	switch {
 	case ln.full(): // whoever answers what is held wakes the lane
 		ln.wakeAt, at = never, now.Add(idleLook)
@@ -187,9 +198,12 @@ func (ln *lane) departure(now time.Time) (at time.Time, some bool) {
 		}
 	case ln.acts >= luascripts.ActsMax:
 		return now, true
+	case !ln.hurry && now.Before(ln.until):
+		ln.wakeAt, ln.lull = luascripts.ActsMax, true
+		return ln.until, true
 	default:
 		ln.wakeAt = luascripts.ActsMax
-		return ln.pace.next(), true
+		return ln.l.table.next(ln.departed), true
 	}
 	return at, false
 }
@@ -203,7 +217,7 @@ func (ln *lane) backInLine(now time.Time) {
 			continue
 		}
 		ln.parked = slices.Delete(ln.parked, i, i+1)
-		p.retryAt = time.Time{}
+		p.retryAt, ln.hurry = time.Time{}, true
 		ln.line(p)
 	}
 }
@@ -222,6 +236,11 @@ func (ln *lane) fill() {
 			t.sections = t.sections[:len(t.sections)-1]
 			break
 		}
+		for i := range s.metas {
+			if !patient(s.metas[i].Op) {
+				t.hurried++
+			}
+		}
 		room.acts, room.bytes = room.acts-used.acts, room.bytes-used.bytes-sectionSize
 		ln.acts, ln.bytes = ln.acts-used.acts, ln.bytes-used.bytes
 		ln.ready = append(ln.ready[:0], ln.ready[1:]...)
@@ -229,6 +248,9 @@ func (ln *lane) fill() {
 		ln.line(p)
 	}
 	t.acts = luascripts.ActsMax - room.acts
+	if len(ln.ready) == 0 {
+		ln.hurry, ln.until = false, time.Time{}
+	}
 }
 
 // What the train itself takes of luascripts.TrainBytesMax.
@@ -241,6 +263,7 @@ const (
 type train struct {
 	sections []section
 	acts     int
+	hurried  int // acts that somebody waits for
 	call     luascripts.Train
 }
 
@@ -268,7 +291,7 @@ func (t *train) reset() {
 	for i := range t.sections {
 		t.sections[i].reset()
 	}
-	t.sections, t.acts = t.sections[:0], 0
+	t.sections, t.acts, t.hurried = t.sections[:0], 0, 0
 }
 
 // remove takes the i-th section out; its buffers stay for later.

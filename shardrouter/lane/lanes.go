@@ -21,6 +21,7 @@ type Lanes struct {
 	parts []*part // by partition
 	open  *open
 	limbo *lane // of partitions that the map gives to nobody yet
+	table timetable
 
 	draining atomic.Bool
 	ended    atomic.Bool
@@ -113,18 +114,7 @@ func (l *Lanes) Submit(s *rows.Stage) {
 
 // take gives a section to its lane, or answers why not.
 func (l *Lanes) take(sec *rows.Section) journal.Status {
-	acts := 0
-	for i := range sec.Metas {
-		if sec.Metas[i].Op == journal.OpDeliver {
-			start := uint32(0)
-			if i > 0 {
-				start = sec.Metas[i-1].End
-			}
-			acts += actsOf(sec.Rows[start:])
-		} else {
-			acts++
-		}
-	}
+	acts, until := weigh(sec)
 	p := l.parts[sec.Partition]
 	ln := p.lock()
 	defer ln.mu.Unlock()
@@ -138,8 +128,27 @@ func (l *Lanes) take(sec *rows.Section) journal.Status {
 	}
 	l.open.rows.Add(int64(len(sec.Metas)))
 	p.queue.push(sec, acts)
-	ln.queued(p, acts, len(sec.Rows))
+	ln.queued(p, acts, len(sec.Rows), until)
 	return journal.None
+}
+
+// weigh is what a section counts in a train, and until when it may wait for others to travel with; zero: it may not.
+func weigh(sec *rows.Section) (acts int, until time.Time) {
+	from, hurry := uint32(0), false
+	for i := range sec.Metas {
+		m := &sec.Metas[i]
+		if patient(m.Op) {
+			acts += actsOf(sec.Rows[from:])
+		} else {
+			acts++
+			hurry = true
+		}
+		from = m.End
+	}
+	if !hurry {
+		until = time.Now().Add(patienceMax)
+	}
+	return acts, until
 }
 
 // refuse answers a stage's section.

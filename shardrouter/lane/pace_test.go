@@ -1,8 +1,15 @@
 package lane
 
 import (
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
+
+	"walletd/journal"
+	"walletd/journal/rows"
+	"walletd/luascripts"
+	"walletd/shardrouter"
 )
 
 func TestIntervalGrowsWithLoad(t *testing.T) {
@@ -11,11 +18,11 @@ func TestIntervalGrowsWithLoad(t *testing.T) {
 		want time.Duration
 	}{
 		{0, 0},
-		{1_999, 0},
-		{2_000, 500 * time.Microsecond},
-		{51_000, 1750 * time.Microsecond},
-		{100_000, 3 * time.Millisecond},
-		{1_000_000, 3 * time.Millisecond},
+		{2_999, 0},
+		{3_000, time.Millisecond},
+		{16_500, 1500 * time.Microsecond},
+		{30_000, 2 * time.Millisecond},
+		{1_000_000, 2 * time.Millisecond},
 	} {
 		if got := interval(c.load); got != c.want {
 			t.Errorf("at %.0f acts/s: %v, want %v", c.load, got, c.want)
@@ -23,47 +30,243 @@ func TestIntervalGrowsWithLoad(t *testing.T) {
 	}
 }
 
-// run drives a pace: every step a train with so many acts leaves, steps apart.
-func run(p *pace, from time.Time, trains, acts int, apart time.Duration) time.Time {
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// leave lets trains with so many acts leave, one whenever the timetable lets it and apart has passed.
+func leave(tt *timetable, now time.Time, trains, acts int, apart time.Duration) time.Time {
+	departed := now
 	for range trains {
-		from = from.Add(apart)
-		p.depart(from, acts)
+		now = now.Add(apart)
+		if at := tt.next(departed); at.After(now) {
+			now = at
+		}
+		tt.depart(now, acts)
+		departed = now
 	}
-	return from
+	return departed
 }
 
-func TestPace(t *testing.T) {
-	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+func TestTimetable(t *testing.T) {
+	waits := func(tt *timetable, departed time.Time) time.Duration { return tt.next(departed).Sub(departed) }
 	t.Run("a lone client never waits", func(t *testing.T) {
-		p := pace{}
-		now := run(&p, start, 1000, 1, 700*time.Microsecond)
-		if p.next().After(now) {
-			t.Errorf("waits %v at %.0f acts/s", p.next().Sub(now), p.load)
+		tt := &timetable{}
+		departed := leave(tt, noon, 1000, 1, 700*time.Microsecond)
+		if d := waits(tt, departed); d > 0 {
+			t.Errorf("waits %v at %.0f acts/s", d, tt.load)
 		}
 	})
 	t.Run("a loaded lane waits, and its trains fill", func(t *testing.T) {
-		p := pace{}
-		now := run(&p, start, 200, 50, time.Millisecond) // 50,000 acts/s
-		wait := p.next().Sub(now)
-		if wait < 1500*time.Microsecond || wait > 2*time.Millisecond {
-			t.Errorf("waits %v at %.0f acts/s", wait, p.load)
+		tt := &timetable{}
+		departed := leave(tt, noon, 200, 50, 500*time.Microsecond)
+		if d := waits(tt, departed); d < 3*paceMax/4 || d > paceMax {
+			t.Errorf("waits %v at %.0f acts/s", d, tt.load)
 		}
 	})
 	t.Run("a burst after idleness does not wait", func(t *testing.T) {
-		p := pace{}
-		now := run(&p, start, 200, 50, time.Millisecond)
-		now = now.Add(time.Second)
-		p.depart(now, 1000)
-		if p.next().After(now) {
-			t.Errorf("waits %v", p.next().Sub(now))
+		tt := &timetable{}
+		now := leave(tt, noon, 200, 50, time.Millisecond).Add(time.Second)
+		tt.depart(now, 1000)
+		if d := waits(tt, now); d > 0 {
+			t.Errorf("waits %v at %.0f acts/s", d, tt.load)
 		}
 	})
 	t.Run("load that ends is forgotten", func(t *testing.T) {
-		p := pace{}
-		now := run(&p, start, 200, 300, 3*time.Millisecond)
-		now = run(&p, now, 100, 1, 2*time.Millisecond)
-		if p.next().After(now) {
-			t.Errorf("waits %v at %.0f acts/s", p.next().Sub(now), p.load)
+		tt := &timetable{}
+		departed := leave(tt, noon, 200, 300, 3*time.Millisecond)
+		departed = leave(tt, departed, 100, 1, 2*time.Millisecond)
+		if d := waits(tt, departed); d > 0 {
+			t.Errorf("waits %v at %.0f acts/s", d, tt.load)
 		}
 	})
+	t.Run("of each lane one train in a slot", func(t *testing.T) {
+		tt := &timetable{}
+		first := leave(tt, noon, 200, 50, time.Millisecond)
+		other := first.Add(100 * time.Microsecond)
+		if at := tt.next(first.Add(-time.Microsecond)); at.After(first) {
+			t.Errorf("one that has not left in the slot waits until %v", at.Sub(first))
+		}
+		tt.depart(other, 50)
+		if a, b := tt.next(first), tt.next(other); a != b || !a.After(other) {
+			t.Errorf("two that have left go again after %v and %v: not together", a.Sub(other), b.Sub(other))
+		}
+	})
+}
+
+// arrival is one of the next test's: when it came, and whether somebody waits for it.
+type arrival struct {
+	at      time.Time
+	patient bool
+}
+
+// TestNoRowIsStranded: whatever comes when, to however many lanes, each row leaves within a slot of its coming, or of the return
+// of the train that was away, and a patient one within its patience besides. Time is simulated; the lanes' goroutines are played
+// by the test, and sleep exactly as long as they would.
+func TestNoRowIsStranded(t *testing.T) {
+	const away = 700 * time.Microsecond
+	for seed := range uint64(200) {
+		dice := rand.New(rand.NewPCG(seed, 7))
+		w := newPaper(t, 1+dice.IntN(3))
+		mean := time.Duration(1+dice.IntN(3000)) * time.Microsecond
+		next := noon
+		for n, now := 0, noon; n < 300 || w.waiting() > 0; {
+			if n < 300 && !next.After(now) {
+				w.arrive(dice.IntN(len(w.lanes)), now, dice.IntN(3) == 0)
+				next = next.Add(time.Duration(dice.ExpFloat64() * float64(mean)))
+				n++
+			}
+			w.run(now, away)
+			later := w.wakes(now)
+			if n < 300 && next.Before(later) {
+				later = next
+			}
+			if later.Sub(now) > idleLook/2 {
+				t.Fatalf("seed %d: %d rows wait and nobody wakes", seed, w.waiting())
+			}
+			now = later
+		}
+		if len(w.late) > 0 {
+			t.Fatalf("seed %d: %d rows late, the first %v", seed, len(w.late), w.late[0])
+		}
+	}
+}
+
+// paper is lanes without shards.
+type paper struct {
+	*Lanes
+	lanes []*paperLane
+	late  []time.Duration
+}
+
+type paperLane struct {
+	*lane
+	part  *part
+	waits []arrival
+	back  time.Time // when the train returns
+	sleep time.Time // the goroutine wakes then
+}
+
+func newPaper(t *testing.T, lanes int) *paper {
+	t.Helper()
+	m, err := shardrouter.NewMap(lanes, shardrouter.Shard{ID: "s1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	static, err := shardrouter.NewStatic(shardrouter.StaticConfig{Initial: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := New(Config{Partitions: lanes, Map: static})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &paper{Lanes: l}
+	for i := range lanes {
+		ln := l.newLane(shardName(i))
+		l.parts[i].lane.Store(ln)
+		w.lanes = append(w.lanes, &paperLane{lane: ln, part: l.parts[i], sleep: noon})
+	}
+	return w
+}
+
+func (w *paper) waiting() (n int) {
+	for _, ln := range w.lanes {
+		n += len(ln.waits)
+	}
+	return n
+}
+
+// arrive is Submit at a time.
+func (w *paper) arrive(i int, now time.Time, isPatient bool) {
+	op, until := journal.OpCheck, time.Time{}
+	if isPatient {
+		op, until = journal.OpDeliver, now.Add(patienceMax)
+	}
+	stage, ln := rows.NewStage(len(w.lanes)), w.lanes[i]
+	stage.Add(i, &journal.Row{Op: op, Amount: 1}, nil, 0)
+	stage.Each(func(s *rows.Section) { ln.part.queue.push(s, 1) })
+	ln.queued(ln.part, 1, 10, until)
+	ln.waits = append(ln.waits, arrival{now, isPatient})
+}
+
+// run plays the goroutines that are awake: collect and carry.
+func (w *paper) run(now time.Time, away time.Duration) {
+	for _, ln := range w.lanes {
+		woken := false
+		select {
+		case <-ln.wake:
+			woken = true
+		default:
+		}
+		if now.Before(ln.back) || (!woken && now.Before(ln.sleep)) {
+			if woken { // its train is away: collect looks at everything when it is back
+				ln.sleep = ln.back
+			}
+			continue
+		}
+		at, some := ln.departure(now)
+		if !some || at.After(now) {
+			ln.sleep = at
+			continue
+		}
+		ln.fill()
+		ln.wakeAt, ln.lull = never, false
+		for _, a := range ln.waits {
+			bound := a.at.Add(away + paceMax)
+			if a.patient {
+				bound = bound.Add(patienceMax)
+			}
+			if now.After(bound) {
+				w.late = append(w.late, now.Sub(a.at))
+			}
+		}
+		ln.waits = ln.waits[:0]
+		ln.departed = now
+		w.table.depart(now, ln.train.hurried)
+		ln.back = now.Add(away)
+		ln.sleep = ln.back
+	}
+}
+
+// wakes is when the next goroutine wakes.
+func (w *paper) wakes(now time.Time) time.Time {
+	var at []time.Time
+	for _, ln := range w.lanes {
+		switch {
+		case now.Before(ln.back):
+			at = append(at, ln.back)
+		case len(ln.wake) > 0:
+			return now
+		default:
+			at = append(at, ln.sleep)
+		}
+	}
+	return slices.MinFunc(at, time.Time.Compare)
+}
+
+// TestPatientRowsTravelWithOthers: a delivery does not make a train leave before its patience ends, unless that is full, and
+// leaves with whatever else does.
+func TestPatientRowsTravelWithOthers(t *testing.T) {
+	w := newPaper(t, 1)
+	ln := w.lanes[0]
+	w.arrive(0, noon, true)
+	if at, some := ln.departure(noon); !some || at != noon.Add(patienceMax) {
+		t.Errorf("alone it leaves after %v", at.Sub(noon))
+	}
+	w.arrive(0, noon.Add(time.Millisecond), false)
+	if len(ln.wake) == 0 {
+		t.Error("the lane is not woken for one who hurries")
+	}
+	if at, some := ln.departure(noon.Add(time.Millisecond)); !some || at.After(noon.Add(time.Millisecond)) {
+		t.Errorf("with one who hurries it leaves after %v", at.Sub(noon))
+	}
+	ln.fill()
+	if ln.train.acts != 2 || ln.train.hurried != 1 || ln.hurry || !ln.until.IsZero() {
+		t.Errorf("the train has %d acts, %d who hurry; the lane %v %v", ln.train.acts, ln.train.hurried, ln.hurry, ln.until)
+	}
+	for range luascripts.ActsMax {
+		w.arrive(0, noon, true)
+	}
+	if at, some := ln.departure(noon); !some || at.After(noon) {
+		t.Errorf("a full train leaves after %v", at.Sub(noon))
+	}
 }

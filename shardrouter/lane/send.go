@@ -29,7 +29,8 @@ func (ln *lane) carry(ctx context.Context) {
 			return
 		}
 		began := time.Now()
-		ln.pace.depart(began, ln.train.acts)
+		ln.departed = began
+		ln.l.table.depart(began, ln.train.hurried)
 		reply, err := ln.send(ctx)
 		if err == nil {
 			ln.reached(began)
@@ -96,7 +97,7 @@ func (p *part) takeBack(b *batch, then time.Time) {
 	if !then.IsZero() {
 		ln.park(p, then)
 	}
-	ln.queued(p, acts, len(b.rows))
+	ln.queued(p, acts, len(b.rows), time.Time{})
 }
 
 // send runs the train on the shard as the map has it now.
