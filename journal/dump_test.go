@@ -1,6 +1,9 @@
 package journal_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -30,4 +33,34 @@ key 09000000000000000000000000000000 `
 	if got := text.String(); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "\ndelivered 2 300\ndelivered 3 12\n") {
 		t.Errorf("got\n%s", got)
 	}
+}
+
+// A digest of many records takes long: who waits for something else does not wait for the rest of it.
+func TestDigestEndsWithItsContext(t *testing.T) {
+	b := journal.NewBook(0, 1)
+	for i := range 1000 {
+		b.State.SetAccount(journal.Handle(fmt.Appendf(nil, "%012d", i)), journal.Account{})
+	}
+	if h, err := b.DigestWithin(t.Context()); err != nil || h != b.Digest() {
+		t.Errorf("%x, %v", h, err)
+	}
+	soon := &lines{Context: t.Context(), left: 10}
+	if _, err := b.DigestWithin(soon); !errors.Is(err, errEnded) || soon.left != -1 {
+		t.Errorf("%v, with %d lines left", err, soon.left)
+	}
+}
+
+var errEnded = errors.New("ended")
+
+// lines is a context that ends after so many looks at it.
+type lines struct {
+	context.Context
+	left int
+}
+
+func (l *lines) Err() error {
+	if l.left--; l.left < 0 {
+		return errEnded
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"io"
@@ -46,30 +47,51 @@ func (m *Memory) MaybeEvicted(id ID) bool               { return m.Filter.Has(id
 func (b *Book) Dump(w io.Writer) error {
 	m := b.State.(*Memory)
 	d := NewDumper(w, b.Partition, b.Partitions, b.Seq, b.TimeMS, b.EvictedMS)
-	for _, h := range sorted(m.Accounts, func(h Handle) string { return string(h[:]) }) {
-		d.Account(h, m.Accounts[h])
-	}
-	for _, h := range sorted(m.DetailsOf, func(h Handle) string { return string(h[:]) }) {
-		d.Details(h, m.DetailsOf[h])
-	}
-	for _, id := range sorted(m.Keys, func(id ID) string { return string(id[:]) }) {
-		d.Key(id, m.Keys[id])
-	}
-	for _, id := range sorted(m.Reservations, func(id ID) string { return string(id[:]) }) {
-		d.Reservation(id, m.Reservations[id])
-	}
-	for _, source := range sorted(m.DeliveredOf, func(n int) string { return string(binary.BigEndian.AppendUint16(nil, uint16(n))) }) {
-		d.Delivered(source, m.DeliveredOf[source])
-	}
+	dumpAll(d, m.Accounts, func(h Handle) string { return string(h[:]) }, d.Account)
+	dumpAll(d, m.DetailsOf, func(h Handle) string { return string(h[:]) }, d.Details)
+	dumpAll(d, m.Keys, func(id ID) string { return string(id[:]) }, d.Key)
+	dumpAll(d, m.Reservations, func(id ID) string { return string(id[:]) }, d.Reservation)
+	dumpAll(d, m.DeliveredOf, func(n int) string { return string(binary.BigEndian.AppendUint16(nil, uint16(n))) }, d.Delivered)
 	return d.Err()
 }
 
+// dumpAll writes the records of one kind, until the writer fails.
+func dumpAll[K comparable, V any](d *Dumper, m map[K]V, text func(K) string, record func(K, V)) {
+	if d.Err() != nil {
+		return
+	}
+	for _, k := range sorted(m, text) {
+		if record(k, m[k]); d.Err() != nil {
+			return
+		}
+	}
+}
+
 // Digest is the SHA-256 of the Book's Dump.
-func (b *Book) Digest() (h Hash) {
-	d := sha256.New()
-	_ = b.Dump(d) // a hash does not fail
-	d.Sum(h[:0])
+func (b *Book) Digest() Hash {
+	h, _ := b.DigestWithin(context.Background()) // a hash does not fail
 	return h
+}
+
+// DigestWithin is the Digest, or why ctx has ended: that of a million records takes a second.
+func (b *Book) DigestWithin(ctx context.Context) (h Hash, err error) {
+	d := sha256.New()
+	err = b.Dump(within{ctx, d})
+	d.Sum(h[:0])
+	return h, err
+}
+
+// within writes until ctx ends.
+type within struct {
+	ctx context.Context //nolint:containedctx // of one call
+	io.Writer
+}
+
+func (w within) Write(b []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.Writer.Write(b)
 }
 
 func sorted[K comparable, V any](m map[K]V, text func(K) string) []K {

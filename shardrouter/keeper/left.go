@@ -103,10 +103,11 @@ func (r *reign) leftDiffers(ctx context.Context, own holding, end journal.Cursor
 	if f.end.Offset > end.Offset {
 		return "", fmt.Errorf("%s is newer than the move", f.from)
 	}
-	if gives := f.book.Digest(); held != gives {
+	gives, err := f.book.DigestWithin(ctx)
+	if err == nil && held != gives {
 		return fmt.Sprintf("at seq %d its %d records have digest %x, the journal gives %x", seq, records, held, gives), nil
 	}
-	return "", nil
+	return "", err
 }
 
 // summedUp is the digest of what a partition has left here. Its Book is not in memory any more when the journal's is made.
@@ -118,5 +119,6 @@ func (r *reign) summedUp(ctx context.Context, own holding, p int) (digest journa
 	if err != nil {
 		return digest, 0, 0, err
 	}
-	return b.Digest(), b.Seq, recordsOf(b), nil
+	digest, err = b.DigestWithin(ctx)
+	return digest, b.Seq, recordsOf(b), err
 }
