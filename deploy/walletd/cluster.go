@@ -85,37 +85,54 @@ func (a *app) clusterInit(ctx context.Context, c *Config) error {
 	return log.Close()
 }
 
+// upOptions are the flags of `walletd cluster up`.
+type upOptions struct {
+	data, http, admin, readyFile          string
+	shards, partitions, replicas, brokers int
+}
+
 // clusterUpCmd runs a whole cluster on this machine: what `make cluster` does.
 func (a *app) clusterUpCmd() *cobra.Command {
-	var data, http, admin, readyFile string
-	var shards, partitions, replicas int
+	var o upOptions
 	cmd := &cobra.Command{
 		Use: "up", Short: "start ZooKeeper, Kafka and Redis on loopback, and a process of every role against them", Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.clusterUp(cmd.Context(), data, http, admin, readyFile, shards, partitions, replicas)
+			return a.clusterUp(cmd.Context(), o)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&data, "data", filepath.Join(dataHome(), "cluster"), "data directory")
-	f.StringVar(&http, "http", "127.0.0.1:8080", "address of REST and WebSocket; port 0: any free")
-	f.StringVar(&admin, "admin", "127.0.0.1:8081", "address of the operators' listener; port 0: any free")
-	f.StringVar(&readyFile, "ready-file", "", "write addresses and pid here, as JSON, when everything answers")
-	f.IntVar(&shards, "shards", 2, "Redis shards")
-	f.IntVar(&partitions, "partitions", 8, "partitions")
-	f.IntVar(&replicas, "replicas", 0, "replicas of each shard")
+	f.StringVar(&o.data, "data", filepath.Join(dataHome(), "cluster"), "data directory")
+	f.StringVar(&o.http, "http", "127.0.0.1:8080", "address of REST and WebSocket; port 0: any free")
+	f.StringVar(&o.admin, "admin", "127.0.0.1:8081", "address of the operators' listener; port 0: any free")
+	f.StringVar(&o.readyFile, "ready-file", "", "write addresses and pid here, as JSON, when everything answers")
+	f.IntVar(&o.shards, "shards", 2, "Redis shards")
+	f.IntVar(&o.partitions, "partitions", 8, "partitions")
+	f.IntVar(&o.replicas, "replicas", 0, "replicas of each shard")
+	f.IntVar(&o.brokers, "brokers", 1, "Kafka brokers: with three or more the journal has three copies, and --data must be empty")
+	f.DurationVar(&a.journalDelay, "journal-delay", 0, "for measurements: wait so long before every append to the journal becomes durable")
 	return cmd
 }
 
-func (a *app) clusterUp(ctx context.Context, data, http, admin, readyFile string, shards, partitions, replicas int) error {
+// copies is how often the journal is kept.
+func (o *upOptions) copies() int { return min(o.brokers, 3) }
+
+func (a *app) clusterUp(ctx context.Context, o upOptions) error {
+	if o.brokers != 1 && (o.brokers < 3 || o.brokers > 9) {
+		return exit(exitUsage, "--brokers %d: 1 or 3 to 9 are possible", o.brokers)
+	}
+	if err := a.checkDelay(); err != nil {
+		return err
+	}
+	data, replicas, readyFile := o.data, o.replicas, o.readyFile
 	if err := os.MkdirAll(data, 0o755); err != nil {
 		return exit(exitFailed, "data directory: %w", err)
 	}
-	c := Config{Cluster: "local", Partitions: partitions, Topic: "wallet.journal", Replicas: 1, HTTP: http, Admin: admin, Data: data, Dev: true}
+	c := Config{Cluster: "local", Partitions: o.partitions, Topic: "wallet.journal", Replicas: o.copies(), HTTP: o.http, Admin: o.admin, Data: data, Dev: true}
 	// Other processes join by what stands in walletd.yaml, so the ports are chosen before it is written.
 	if err := errors.Join(choosePort(&c.HTTP), choosePort(&c.Admin)); err != nil {
 		return exit(exitFailed, "%w", err)
 	}
-	servers, err := a.startServers(ctx, data, shards, replicas, &c)
+	servers, err := a.startServers(ctx, &o, &c)
 	defer func() {
 		for i := len(servers) - 1; i >= 0; i-- {
 			servers[i].Stop()
@@ -143,19 +160,27 @@ func (a *app) clusterUp(ctx context.Context, data, http, admin, readyFile string
 	}
 	group.Go(func() error {
 		return a.role(inner, c, allRoles, func(info *readyInfo) error {
-			for _, s := range servers {
-				shard, replica := shardAt(&c, s.Addr)
-				switch p := (readyServer{Shard: shard, Addr: s.Addr, PID: s.PID, Replica: replica}); s.Name {
-				case "redis":
-					info.Redis = append(info.Redis, p)
-				case "kafka":
-					info.Kafka = append(info.Kafka, p)
-				}
-			}
+			info.name(servers, &c)
 			return writeReady(readyFile, info)
 		})
 	})
 	return group.Wait()
+}
+
+// name tells the servers that a cluster stands on.
+func (info *readyInfo) name(servers []*local.Server, c *Config) {
+	for _, s := range servers {
+		shard, replica := shardAt(c, s.Addr)
+		p := readyServer{Shard: shard, Addr: s.Addr, PID: s.PID, Replica: replica}
+		switch kind, _, _ := strings.Cut(s.Name, "-"); kind { // of several brokers each has its number
+		case "redis":
+			info.Redis = append(info.Redis, p)
+		case "kafka":
+			info.Kafka = append(info.Kafka, p)
+		case "zookeeper":
+			info.ZooKeeper = append(info.ZooKeeper, p)
+		}
+	}
 }
 
 // shardAt is the id of the shard at an address, "" for another server, and whether a replica was started there.
@@ -212,7 +237,8 @@ func (a *app) shardsMoved(ctx context.Context, c *Config) error {
 }
 
 // startServers starts what a cluster stands on, saying what it waits for.
-func (a *app) startServers(ctx context.Context, data string, shards, replicas int, c *Config) (servers []*local.Server, err error) {
+func (a *app) startServers(ctx context.Context, o *upOptions, c *Config) (servers []*local.Server, err error) {
+	data := o.data
 	fmt.Fprintln(a.err, "starting ZooKeeper …")
 	zk, err := local.StartZooKeeper(ctx, local.ZooKeeperConfig{Dir: filepath.Join(data, "zookeeper")})
 	if err != nil {
@@ -220,19 +246,19 @@ func (a *app) startServers(ctx context.Context, data string, shards, replicas in
 	}
 	servers, c.ZooKeeper = append(servers, zk), []string{zk.Addr}
 	fmt.Fprintln(a.err, "starting Kafka …")
-	kafka, err := startKafka(ctx, filepath.Join(data, "kafka"))
+	brokers, err := startBrokers(ctx, filepath.Join(data, "kafka"), o.brokers)
 	if err != nil {
 		return servers, err
 	}
-	servers, c.Kafka = append(servers, kafka), []string{kafka.Addr}
-	for i := range shards {
+	servers, c.Kafka = append(servers, brokers...), addrsOf(brokers)
+	for i := range o.shards {
 		id := fmt.Sprintf("s%d", i+1)
 		s, err := local.StartRedis(ctx, local.RedisConfig{Dir: filepath.Join(data, "redis", id)})
 		if err != nil {
 			return servers, fmt.Errorf("shard %s: %w", id, err)
 		}
 		servers = append(servers, s)
-		more, err := startReplicas(ctx, filepath.Join(data, "redis", id), replicas)
+		more, err := startReplicas(ctx, filepath.Join(data, "redis", id), o.replicas)
 		servers = append(servers, more...)
 		if err != nil {
 			return servers, fmt.Errorf("shard %s: %w", id, err)
@@ -240,6 +266,21 @@ func (a *app) startServers(ctx context.Context, data string, shards, replicas in
 		c.Shards = append(c.Shards, ShardConfig{ID: id, Addr: s.Addr, Replicas: addrsOf(more)})
 	}
 	return servers, nil
+}
+
+// startBrokers starts one broker, or a quorum.
+func startBrokers(ctx context.Context, dir string, n int) ([]*local.Server, error) {
+	if n > 1 {
+		if _, err := os.Stat(dir); err == nil {
+			return nil, fmt.Errorf("%s exists: a quorum of brokers is for one measurement, begin it in an empty --data", dir)
+		}
+		return local.StartKafkaQuorum(ctx, dir, n)
+	}
+	kafka, err := startKafka(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	return []*local.Server{kafka}, nil
 }
 
 // quoted is a YAML list's inside.
@@ -254,8 +295,8 @@ func quoted(addrs []string) string {
 // clusterYAML is the configuration with which other processes join this cluster.
 func clusterYAML(c *Config) []byte {
 	var b strings.Builder
-	fmt.Fprintf(&b, "cluster: %s\npartitions: %d\ntopic: %s\nreplicas: %d\ndev: true\nzookeeper: [%q]\nkafka: [%q]\nprojector_url: %q\nshards:\n",
-		c.Cluster, c.Partitions, c.Topic, c.Replicas, c.ZooKeeper[0], c.Kafka[0], "http://"+c.HTTP)
+	fmt.Fprintf(&b, "cluster: %s\npartitions: %d\ntopic: %s\nreplicas: %d\ndev: true\nzookeeper: [%q]\nkafka: [%s]\nprojector_url: %q\nshards:\n",
+		c.Cluster, c.Partitions, c.Topic, c.Replicas, c.ZooKeeper[0], quoted(c.Kafka), "http://"+c.HTTP)
 	for _, s := range c.Shards {
 		fmt.Fprintf(&b, "  - {id: %s, addr: %q, replicas: [%s]}\n", s.ID, s.Addr, quoted(s.Replicas))
 	}

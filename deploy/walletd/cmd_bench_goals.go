@@ -30,7 +30,7 @@ and is no error.`,
 		Example: "  walletd bench goals\n  walletd bench goals --rounds 9 --duration 5s --kafka -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if kafka {
-				c.Journal = "kafka, one broker"
+				c.Journal = "kafka"
 			}
 			return a.goals(cmd.Context(), c, kafka, keep)
 		},

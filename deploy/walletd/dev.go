@@ -52,6 +52,7 @@ balance is there, rebuilt from the journal.`,
 	f.StringVar(&o.journal, "journal", "", "file or kafka (file, or as in the data directory)")
 	f.DurationVar(&o.keyWindow, "key-window", keyWindowDefault, "how long shards remember keys; older ones are answered from the projection")
 	f.StringVar(&o.readyFile, "ready-file", "", "write addresses and pids here, as JSON, when everything answers")
+	f.DurationVar(&a.journalDelay, "journal-delay", 0, "for measurements: wait so long before every append to the journal becomes durable")
 	return cmd
 }
 
@@ -76,7 +77,7 @@ func (o *devOptions) check() error {
 // dev is the narrative: open the directory, take the addresses, start the shards, open the journal, put the parts
 // together, wait, and stop in reverse.
 func (a *app) dev(ctx context.Context, o devOptions) (err error) {
-	if err := o.check(); err != nil {
+	if err := errors.Join(o.check(), a.checkDelay()); err != nil {
 		return err
 	}
 	if a.token == "" && !(loopback(o.http) && loopback(o.admin)) {
@@ -163,9 +164,9 @@ func listen(http, admin string) (net.Listener, net.Listener, error) {
 // devJournal opens the journal of the data directory: files, or a Kafka of its own.
 func (a *app) devJournal(ctx context.Context, dir *dataDir, logger *slog.Logger) (journal.Log, func() error, error) {
 	if dir.Journal == "kafka" {
-		return devKafka(ctx, dir)
+		return a.devKafka(ctx, dir)
 	}
-	log, err := filelog.Open(filelog.Config{Dir: dir.journalDir(), Partitions: dir.Partitions, Logger: logger, FS: a.journalFS})
+	log, err := filelog.Open(filelog.Config{Dir: dir.journalDir(), Partitions: dir.Partitions, Logger: logger, FS: a.journalDisk()})
 	if err != nil {
 		return nil, nil, exit(exitFailed, "%w%s", err, journalHint(err))
 	}
@@ -311,7 +312,10 @@ type readyInfo struct {
 	PID   int           `json:"pid"`
 	Redis []readyServer `json:"redis"`
 	Kafka []readyServer `json:"kafka,omitempty"`
-	Data  string        `json:"data"`
+
+	ZooKeeper []readyServer `json:"zookeeper,omitempty"`
+
+	Data string `json:"data"`
 }
 
 type readyServer struct {
@@ -335,6 +339,9 @@ func (a *app) devReady(ctx context.Context, n *node, dir *dataDir, redis map[str
 		for i, s := range redis[id] {
 			info.Redis = append(info.Redis, readyServer{Shard: id, Addr: s.Addr, PID: s.PID, Replica: i > 0})
 		}
+	}
+	if a.broker != nil {
+		info.Kafka = append(info.Kafka, readyServer{Addr: a.broker.Addr, PID: a.broker.PID})
 	}
 	if err := writeReady(o.readyFile, &info); err != nil {
 		return err

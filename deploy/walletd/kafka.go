@@ -12,7 +12,7 @@ import (
 )
 
 // devKafka is a broker of this data directory's own, with the journal's topic.
-func devKafka(ctx context.Context, dir *dataDir) (journal.Log, func() error, error) {
+func (a *app) devKafka(ctx context.Context, dir *dataDir) (journal.Log, func() error, error) {
 	broker, err := startKafka(ctx, filepath.Join(dir.path, "kafka"))
 	if err != nil {
 		return nil, nil, exit(exitFailed, "%w", err)
@@ -22,7 +22,8 @@ func devKafka(ctx context.Context, dir *dataDir) (journal.Log, func() error, err
 		broker.Stop()
 		return nil, nil, err
 	}
-	return log, func() error {
+	a.broker = broker
+	return a.delayed(log), func() error {
 		err := log.Close()
 		broker.Stop()
 		return err

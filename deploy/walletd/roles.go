@@ -153,7 +153,7 @@ func (a *app) clusterNode(ctx context.Context, c *Config, conn *shardrouter.Conn
 		if err != nil {
 			return nil, nil, err
 		}
-		log, closeLog = kafka, kafka.Close
+		log, closeLog = a.delayed(kafka), kafka.Close
 	}
 	return &node{
 		cfg: nodeConfig{partitions: c.Partitions, assets: assetsOf(cluster.Assets), id: c.ID, keeps: c.Keeps, candidates: c.candidates(), spares: c.Spares, wallet: c.Cluster,

@@ -11,10 +11,12 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"walletd/deploy/local"
 	"walletd/gateway/client"
 	"walletd/gateway/wire"
 	"walletd/journal/filelog"
@@ -49,7 +51,9 @@ type app struct {
 	server   string
 	token    string
 
-	journalFS filelog.FS // tests: under the file journal; nil = the machine's
+	journalFS    filelog.FS    // tests: under the file journal; nil = the machine's
+	broker       *local.Server // dev's own Kafka, where it has one
+	journalDelay time.Duration // before every append becomes durable: dev and cluster up, for measurements
 }
 
 // Main runs one command and answers its exit code. Data goes to out, messages to errs. The first Ctrl-C ends the
