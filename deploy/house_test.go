@@ -41,6 +41,7 @@ var arrows = map[string][]string{
 	"walletd/bench":                 {"walletd/journal", "walletd/gateway/wire", "walletd/gateway/client"},
 	"walletd/bench/floor":           {"walletd/journal"},
 	"walletd/bench/goals":           {"walletd/bench", "walletd/bench/floor"},
+	"walletd/bench/rival":           {"walletd/journal", "walletd/journal/rows", "walletd/bench"},
 	"walletd/deploy/local":          {},
 	"walletd/deploy/faultproxy":     {},
 	"walletd/deploy/walletd":        {"walletd/..."},
@@ -57,10 +58,11 @@ var arrows = map[string][]string{
 var homes = map[string][]string{
 	"github.com/segmentio/kafka-go": {"walletd/journal/kafkalog", "walletd/deploy/local"},
 	"github.com/go-zookeeper/zk":    {"walletd/shardrouter"},
-	"github.com/redis/go-redis/v9":  {"walletd/luascripts", "walletd/bench/floor"}, // the latter is no shard: the yardstick
+	"github.com/redis/go-redis/v9":  {"walletd/luascripts", "walletd/bench/floor", "walletd/bench/rival"}, // the latter are no shards: yardstick and rivals
 	"github.com/gorilla/websocket":  {"walletd/gateway", "walletd/gateway/client", "walletd/bench"},
 	"github.com/cockroachdb/pebble": {"walletd/projector/view"},
 	"github.com/minio/minio-go/v7":  {"walletd/projector/snapshot"},
+	"github.com/jackc/pgx/v5":       {"walletd/bench/rival"},
 }
 
 func TestImportsPointOneWay(t *testing.T) {

@@ -71,7 +71,7 @@ func postgresArgs(port int, data string, extra []string) []string {
 	args := []string{"-D", data, "-p", strconv.Itoa(port)}
 	for _, setting := range append([]string{
 		"listen_addresses=127.0.0.1",
-		"unix_socket_directories=", // no socket: nothing outside of Dir
+		"unix_socket_directories=",                                 // no socket: nothing outside of Dir
 		"fsync=on", "full_page_writes=on", "synchronous_commit=on", // the defaults, on which everything here stands
 	}, extra...) {
 		args = append(args, "-c", setting)

@@ -34,20 +34,25 @@ prints Redis's CPU-µs a transfer. What a wallet costs is said as a multiple of 
 	return cmd
 }
 
-func (a *app) floor(ctx context.Context, c floor.Config) error {
+// ownFloor measures on a Redis of its own.
+func (a *app) ownFloor(ctx context.Context, c floor.Config, progress func(share float64)) (floor.Report, error) {
 	dir, err := os.MkdirTemp("", "walletd-floor-")
 	if err != nil {
-		return fmt.Errorf("bench floor: %w", err)
+		return floor.Report{}, fmt.Errorf("bench floor: %w", err)
 	}
 	defer os.RemoveAll(dir)
 	redis, err := local.StartRedis(ctx, local.RedisConfig{Dir: dir})
 	if err != nil {
-		return exit(exitFailed, "%w", err)
+		return floor.Report{}, exit(exitFailed, "%w", err)
 	}
 	defer redis.Stop()
 	c.Addr = redis.Addr
+	return floor.Run(ctx, c, progress)
+}
+
+func (a *app) floor(ctx context.Context, c floor.Config) error {
 	bar := a.bar("bench")
-	report, err := floor.Run(ctx, c, func(share float64) { bar.stage("floor", share) })
+	report, err := a.ownFloor(ctx, c, func(share float64) { bar.stage("floor", share) })
 	bar.done()
 	if err != nil {
 		return err

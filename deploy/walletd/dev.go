@@ -314,6 +314,7 @@ type readyInfo struct {
 	Kafka []readyServer `json:"kafka,omitempty"`
 
 	ZooKeeper []readyServer `json:"zookeeper,omitempty"`
+	Postgres  []readyServer `json:"postgres,omitempty"` // of a rival
 
 	Data string `json:"data"`
 }

@@ -266,29 +266,31 @@ func (d door) serve() error {
 	return nil
 }
 
+// openDoor puts a handler behind a listener, with bounds for whoever comes.
+func openDoor(h http.Handler, on net.Listener, logger *slog.Logger) door {
+	fresh := new(freshConns)
+	return door{&http.Server{
+		Handler:           h,
+		ConnState:         fresh.watch,
+		ReadHeaderTimeout: 10 * time.Second, // a client that trickles its headers holds a connection (semantics 1, row 0)
+		ReadTimeout:       30 * time.Second, // and its body
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}, on, fresh}
+}
+
 // doors are the process's listeners: the gateway's, or the projector's for gateways elsewhere; and the operators'.
 func (n *node) doors(r roles) []door {
-	open := func(h http.Handler, on net.Listener) door {
-		fresh := new(freshConns)
-		return door{&http.Server{
-			Handler:           h,
-			ConnState:         fresh.watch,
-			ReadHeaderTimeout: 10 * time.Second, // a client that trickles its headers holds a connection (semantics 1, row 0)
-			ReadTimeout:       30 * time.Second, // and its body
-			IdleTimeout:       2 * time.Minute,
-			MaxHeaderBytes:    64 << 10,
-			ErrorLog:          slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug),
-		}, on, fresh}
-	}
-	doors := []door{open(n.adminHandler(), n.admin)}
+	doors := []door{openDoor(n.adminHandler(), n.admin, n.logger)}
 	switch {
 	case r.gateway:
-		doors = append(doors, open(n.gateway, gateway.Listen(n.public)))
+		doors = append(doors, openDoor(n.gateway, gateway.Listen(n.public), n.logger))
 	case r.projector:
 		mux := http.NewServeMux()
 		mux.Handle("/", n.reads())
 		mux.Handle("POST "+pastPath, servePast(viewPast{n.view}, n.pastName()))
-		doors = append(doors, open(n.tokenOnly(mux), n.public))
+		doors = append(doors, openDoor(n.tokenOnly(mux), n.public, n.logger))
 	}
 	return doors
 }

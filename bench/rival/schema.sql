@@ -1,0 +1,163 @@
+-- The rival's tables and functions. Numbers of statuses are journal.Status's.
+
+-- available never passes below least: −overdraft_limit, or −(2^53−1) of an issuance account.
+-- Half of each page stays free, and no changing column is indexed: updates stay in their page (HOT).
+CREATE TABLE accounts (
+    handle          uuid PRIMARY KEY,
+    available       int8 NOT NULL,
+    version         int8 NOT NULL,
+    least           int8 NOT NULL,
+    overdraft_limit int8 NOT NULL,
+    asset           int2 NOT NULL,
+    flags           int2 NOT NULL
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.5);
+
+CREATE TABLE account_details (
+    handle     uuid PRIMARY KEY,
+    created_ms int8 NOT NULL,
+    details    bytea NOT NULL
+);
+
+-- One row a transfer, never changed: the journal, and the first outcome of each key (its id).
+CREATE TABLE journal (
+    seq     int8 NOT NULL,
+    time_ms int8 NOT NULL,
+    amount  int8 NOT NULL,
+    detail  int8 NOT NULL,
+    id      uuid PRIMARY KEY,
+    payer   uuid NOT NULL,
+    payee   uuid NOT NULL,
+    ref     int4 NOT NULL,
+    asset   int2 NOT NULL,
+    status  int2 NOT NULL
+);
+CREATE SEQUENCE seqs;
+
+CREATE FUNCTION now_ms() RETURNS int8 LANGUAGE sql AS $$ SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::int8 $$;
+
+-- together moves a batch in which everything can be accepted: two statements, whatever its size. The gateway has summed
+-- up, for each account, what the batch changes (delta), the lowest and highest that it comes to on the way (low, high),
+-- in the batch's order, and how often it changes: where every account stays within its bounds at every step, each transfer
+-- is accepted in its turn. Otherwise, or where a key has been seen, nothing happens, and the gateway asks in_order.
+CREATE FUNCTION together(
+    handles uuid[], deltas int8[], lows int8[], highs int8[], changes int8[], kinds int2[],
+    ids uuid[], payers uuid[], payees uuid[], amounts int8[], refs int4[], assets int2[],
+    OUT base int8, OUT at_ms int8
+) LANGUAGE plpgsql AS $$
+DECLARE
+    touched int;
+BEGIN
+    PERFORM pg_advisory_xact_lock(1); -- batches of several gateways, one after the other
+    at_ms := now_ms();
+    UPDATE accounts a SET available = a.available + d.delta, version = a.version + d.changed
+    FROM unnest(handles, deltas, lows, highs, changes, kinds) AS d(handle, delta, low, high, changed, kind)
+    WHERE a.handle = d.handle AND a.asset = d.kind AND a.available + d.low >= a.least AND a.available + d.high <= 9007199254740991;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    IF touched < cardinality(handles) THEN
+        RAISE EXCEPTION USING ERRCODE = 'WA001';
+    END IF;
+    base := nextval('seqs');
+    PERFORM setval('seqs', base + cardinality(ids));
+    INSERT INTO journal
+    SELECT base + t.n, at_ms, t.amount, 0, t.id, t.payer, t.payee, t.ref, t.asset, 5
+    FROM unnest(ids, payers, payees, amounts, refs, assets) WITH ORDINALITY AS t(id, payer, payee, amount, ref, asset, n);
+END $$;
+
+-- one decides a single transfer, in the order of semantics section 1. status + 128: the first outcome of its key.
+CREATE FUNCTION one(
+    the_id uuid, the_payer uuid, the_payee uuid, the_amount int8, the_ref int4, the_asset int2,
+    OUT status int2, OUT detail int8, OUT seq int8, OUT at_ms int8
+) LANGUAGE plpgsql AS $$
+DECLARE
+    a accounts;
+    payer accounts;
+    payee accounts;
+    seen journal;
+BEGIN
+    detail := 0; seq := 0; at_ms := now_ms();
+    FOR a IN SELECT * FROM accounts WHERE handle IN (the_payer, the_payee) ORDER BY handle FOR UPDATE LOOP
+        IF a.handle = the_payer THEN payer := a; END IF;
+        IF a.handle = the_payee THEN payee := a; END IF;
+    END LOOP;
+    SELECT * INTO seen FROM journal WHERE id = the_id; -- behind the payer's lock: a repeat beside us has committed
+    IF FOUND THEN
+        IF seen.payee <> the_payee THEN status := 11;
+        ELSIF seen.amount <> the_amount THEN status := 12;
+        ELSIF seen.asset <> the_asset THEN status := 13;
+        ELSIF seen.ref <> the_ref THEN status := 17;
+        ELSE status := seen.status + 128; detail := seen.detail; seq := seen.seq; at_ms := seen.time_ms;
+        END IF;
+        RETURN;
+    END IF;
+    IF the_payer = the_payee THEN status := 18;
+    ELSIF payer.asset <> the_asset OR payee.asset <> the_asset THEN status := 19;
+    ELSIF payer.handle IS NULL THEN status := 21;
+    ELSIF payee.handle IS NULL THEN status := 24;
+    ELSIF payer.available - the_amount < payer.least THEN
+        IF payer.flags & 1 = 1 THEN status := 33; detail := 9007199254740991;
+        ELSE status := 32; detail := least(the_amount - (payer.available - payer.least), 9007199254740991);
+        END IF;
+    ELSIF payee.available + the_amount > 9007199254740991 THEN status := 34;
+    ELSE status := 5;
+    END IF;
+    IF status BETWEEN 18 AND 21 THEN -- not stored: the key stays usable
+        RETURN;
+    END IF;
+    IF status = 5 THEN
+        UPDATE accounts SET available = available - the_amount, version = version + 1 WHERE handle = the_payer;
+        UPDATE accounts SET available = available + the_amount, version = version + 1 WHERE handle = the_payee;
+    END IF;
+    seq := nextval('seqs');
+    INSERT INTO journal VALUES (seq, at_ms, the_amount, detail, the_id, the_payer, the_payee, the_ref, the_asset, status);
+END $$;
+
+-- in_order decides a batch one by one.
+CREATE FUNCTION in_order(
+    ids uuid[], payers uuid[], payees uuid[], amounts int8[], refs int4[], assets int2[],
+    OUT statuses int2[], OUT details int8[], OUT numbers int8[], OUT times int8[]
+) LANGUAGE plpgsql AS $$
+DECLARE
+    o record;
+BEGIN
+    PERFORM pg_advisory_xact_lock(1);
+    FOR i IN 1 .. cardinality(ids) LOOP
+        o := one(ids[i], payers[i], payees[i], amounts[i], refs[i], assets[i]);
+        statuses[i] := o.status; details[i] := o.detail; numbers[i] := o.seq; times[i] := o.at_ms;
+    END LOOP;
+END $$;
+
+-- open_accounts answers which of them are new.
+CREATE FUNCTION open_accounts(
+    handles uuid[], kinds int2[], switches int2[], limits int8[], texts bytea[], OUT opened bool[], OUT at_ms int8
+) LANGUAGE plpgsql AS $$
+BEGIN
+    at_ms := now_ms();
+    FOR i IN 1 .. cardinality(handles) LOOP
+        INSERT INTO accounts VALUES (handles[i], 0, 1, CASE WHEN switches[i] & 1 = 1 THEN -9007199254740991 ELSE -limits[i] END, limits[i], kinds[i], switches[i])
+        ON CONFLICT DO NOTHING;
+        opened[i] := FOUND;
+        IF FOUND THEN
+            INSERT INTO account_details VALUES (handles[i], at_ms, texts[i]);
+        END IF;
+    END LOOP;
+END $$;
+
+-- audit names the first account whose balance or version is not what the journal says, or the first asset whose sum is not 0.
+CREATE FUNCTION audit(OUT accounts int8, OUT transfers int8, OUT wrong text) LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT count(*) INTO accounts FROM accounts;
+    SELECT count(*) INTO transfers FROM journal;
+    SELECT 'account ' || a.handle || ' has ' || a.available || ' at version ' || a.version || ', the journal says ' || coalesce(j.sum, 0)
+        || ' at version ' || 1 + coalesce(j.n, 0) INTO wrong
+    FROM accounts a LEFT JOIN (
+        SELECT handle, sum(amount) AS sum, count(*) AS n
+        FROM (SELECT payer AS handle, -amount AS amount FROM journal WHERE status = 5
+              UNION ALL SELECT payee, amount FROM journal WHERE status = 5) legs
+        GROUP BY handle
+    ) j ON j.handle = a.handle
+    WHERE a.available <> coalesce(j.sum, 0) OR a.version <> 1 + coalesce(j.n, 0) OR a.available < a.least
+    LIMIT 1;
+    IF wrong IS NULL THEN
+        SELECT 'asset ' || asset || ' sums up to ' || sum(available) INTO wrong FROM accounts GROUP BY asset HAVING sum(available) <> 0 LIMIT 1;
+    END IF;
+END $$;

@@ -1,0 +1,168 @@
+package walletd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"walletd/bench"
+	"walletd/bench/floor"
+	"walletd/bench/rival"
+)
+
+// rivalConnections is how many transfers a rival that does not batch has under way.
+const rivalConnections = 32
+
+// rivalBench is one comparison.
+type rivalBench struct {
+	kind        rivalKind
+	load        bench.Config
+	rounds      int
+	connections int
+	floor       bool
+}
+
+func (a *app) benchRivalCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "rival", Short: "the wallet beside its alternatives, in the same run",
+		Long: `rival starts a wallet and an alternative, each as processes of its own in a temporary directory, puts the same load on both
+in turns, and prints what each costs. docs/rivals.md says what each promises.`,
+	}
+	for _, k := range rivalKinds {
+		cmd.AddCommand(a.benchRivalOf(k))
+	}
+	cmd.AddCommand(a.rivalServeCmd())
+	return cmd
+}
+
+func (a *app) benchRivalOf(k rivalKind) *cobra.Command {
+	o := rivalBench{kind: k}
+	var distribution string
+	cmd := &cobra.Command{
+		Use: k.name, Short: k.short, Args: args(0, 0),
+		Long:    k.short + ": promises " + k.promises + ".",
+		Example: "  walletd bench rival " + k.name + "\n  walletd bench rival " + k.name + " --distribution hot --rounds 7 -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.load.Distribution = bench.Distribution(distribution)
+			return a.benchRival(cmd.Context(), o)
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&o.rounds, "rounds", 5, "rounds, of which the median counts")
+	f.DurationVar(&o.load.Duration, "duration", 3*time.Second, "measured time of each of the two in a round")
+	f.IntVar(&o.load.Accounts, "accounts", 10_000, "accounts")
+	f.StringVar(&distribution, "distribution", "uniform", "uniform, zipf (0.99) or hot (one account in half of the transfers)")
+	f.Float64Var(&o.load.Cross, "cross", 0.5, "share of the wallet's transfers across partitions, 0 to 1; a rival has but one")
+	f.IntVar(&o.load.Connections, "connections", 4, "WebSocket connections")
+	f.IntVar(&o.load.InFlight, "in-flight", 256, "transfers under way on each connection")
+	f.Float64Var(&o.load.Rate, "rate", 0, "transfers a second, open loop (0: as fast as they are answered)")
+	f.Uint64Var(&o.load.Seed, "seed", 1, "same seed, same transfers")
+	f.BoolVar(&o.floor, "floor", true, "measure the floor, too, before and after")
+	if k.name != "postgres" {
+		f.IntVar(&o.connections, "server-connections", rivalConnections, "transfers that the rival has under way, each on a connection")
+	}
+	return cmd
+}
+
+// benchRival starts both, measures, and stops both.
+func (a *app) benchRival(ctx context.Context, o rivalBench) error {
+	if o.rounds < 1 || o.rounds > rival.RoundsMax {
+		return exit(exitUsage, "--rounds %d: 1 to %d are possible", o.rounds, rival.RoundsMax)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("bench rival: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "walletd-rival-")
+	if err != nil {
+		return fmt.Errorf("bench rival: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	// Beside dir, not in it: PostgreSQL does not run as root, and must get at its own.
+	server, err := os.MkdirTemp("", "walletd-rival-server-")
+	if err != nil {
+		return fmt.Errorf("bench rival: %w", err)
+	}
+	defer os.RemoveAll(server)
+	walletReady, rivalReady := filepath.Join(dir, "wallet.json"), filepath.Join(dir, "rival.json")
+	group, inner := errgroup.WithContext(ctx)
+	inner, stop := context.WithCancel(inner)
+	group.Go(func() error {
+		return a.child(inner, self, "dev", "--data", filepath.Join(dir, "data"), "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", walletReady)
+	})
+	group.Go(func() error {
+		return a.child(inner, self, "bench", "rival", "serve", o.kind.name, "--data", server, "--ready-file", rivalReady, "--connections", fmt.Sprint(max(o.connections, 1)))
+	})
+	group.Go(func() error {
+		defer stop()
+		c := rival.Comparison{Name: o.kind.name, Promises: o.kind.promises, Wallet: o.load, Rival: o.load, Rounds: o.rounds}
+		for _, side := range []struct {
+			ready string
+			cfg   *bench.Config
+		}{{walletReady, &c.Wallet}, {rivalReady, &c.Rival}} {
+			if err := awaitFile(inner, side.ready); err != nil {
+				return err
+			}
+			if err := side.cfg.ReadReadyFile(side.ready); err != nil {
+				return err
+			}
+			side.cfg.Partitions = 8 // the wallet's; the rival's transfers are drawn alike
+			if err := side.cfg.Validate(); err != nil {
+				return exit(exitUsage, "%w", err)
+			}
+		}
+		return a.compare(inner, c, o)
+	})
+	return group.Wait()
+}
+
+// compare measures and prints.
+func (a *app) compare(ctx context.Context, c rival.Comparison, o rivalBench) error {
+	bar := a.bar("bench")
+	c.Progress = bar.stage
+	floors, err := a.floorOf(ctx, o, nil)
+	var report rival.Compared
+	if err == nil {
+		report, err = rival.Compare(ctx, c)
+	}
+	if err == nil {
+		floors, err = a.floorOf(ctx, o, floors)
+	}
+	bar.done()
+	if err != nil {
+		return err
+	}
+	for _, f := range floors {
+		report.FloorUS += f / float64(len(floors))
+	}
+	if a.output == "json" {
+		if err := json.NewEncoder(a.out).Encode(report); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprint(a.out, report.Table())
+	}
+	if report.Void {
+		return exit(exitDifferent, "the comparison is void: %s", report.Reason)
+	}
+	return nil
+}
+
+// floorOf adds a short measurement of the floor for the load's share of transfers across partitions.
+func (a *app) floorOf(ctx context.Context, o rivalBench, floors []float64) ([]float64, error) {
+	if !o.floor {
+		return nil, nil
+	}
+	c := floor.Config{Accounts: o.load.Accounts, Bulk: 128, Bulks: 400, Rounds: 3, Seed: 1}
+	r, err := a.ownFloor(ctx, c, func(float64) {})
+	if err != nil {
+		return nil, err
+	}
+	return append(floors, o.load.Cross*r.Cross.Median+(1-o.load.Cross)*r.Same.Median), nil
+}
