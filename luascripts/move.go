@@ -265,13 +265,7 @@ func (s *Shard) eachRecord(ctx context.Context, fn func(key string, kind fieldKi
 // DumpPart reads one partition into a Book in memory, as Dump does; one that is frozen as it stands. While trains of it run, it
 // shows no moment that ever was. gently: the others' trains come first. ErrOvertaken: it is not here, or has gone meanwhile.
 func (s *Shard) DumpPart(ctx context.Context, partition, partitions int, gently bool) (*journal.Book, error) {
-	d := dumper{Shard: s, partitions: partitions, books: map[int]*journal.Book{}, only: func(kind fieldKind, field string) bool {
-		p, err := kind.partition(field, partitions)
-		return err != nil || p == partition // what is no field is told where it is read
-	}}
-	if gently {
-		d.pace = restAsLong
-	}
+	d := s.dumperOf(partition, partitions, gently)
 	b := d.book(partition)
 	before, err := s.partRecord(ctx, partition)
 	if err == nil {
@@ -288,6 +282,17 @@ func (s *Shard) DumpPart(ctx context.Context, partition, partitions int, gently 
 		err = ErrOvertaken
 	}
 	return b, s.fault("dump", err)
+}
+
+func (s *Shard) dumperOf(partition, partitions int, gently bool) *dumper {
+	d := &dumper{Shard: s, partitions: partitions, books: map[int]*journal.Book{}, only: func(kind fieldKind, field string) bool {
+		p, err := kind.partition(field, partitions)
+		return err != nil || p == partition // what is no field is told where it is read
+	}}
+	if gently {
+		d.pace = restAsLong
+	}
+	return d
 }
 
 // partRecord is the record of a partition that serves here or is frozen. ErrOvertaken: there is none.

@@ -1,8 +1,8 @@
 package luascripts
 
 import (
+	"context"
 	"fmt"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,29 +37,29 @@ func TestScansAreSmall(t *testing.T) {
 	}
 }
 
-// A partition that nobody waits for is read in the pauses of those that serve: the shard is somebody else's for half of the time.
+// A partition that nobody waits for is read in the pauses of those that serve: behind every reply the shard is theirs.
 func TestDumpLeavesTheShardToOthers(t *testing.T) {
 	s := openShard(t, local.Redis(t).Addr)
 	b := journal.NewBook(0, 1)
 	b.Epoch = 1
-	for i := range 100_000 {
+	for i := range 20_000 {
 		b.State.SetAccount(journal.HandleOf(fmt.Sprint(i)), journal.Account{})
 	}
 	must(t, s.Load(t.Context(), b))
-	must(t, s.client.ConfigResetStat(t.Context()).Err())
-	began := time.Now()
-	d, err := s.DumpPart(t.Context(), 0, 1, true)
-	took := time.Since(began)
-	must(t, err)
-	if d.Digest() != b.Digest() {
-		t.Error("it is not what was loaded")
+	if s.dumperOf(0, 1, false).pace != nil {
+		t.Error("a partition that waits is read with pauses")
 	}
-	stats, err := s.client.InfoMap(t.Context(), "commandstats").Result()
-	must(t, err)
-	words := strings.FieldsFunc(stats["Commandstats"]["cmdstat_hscan"], func(r rune) bool { return r == '=' || r == ',' })
-	us, err := strconv.Atoi(words[3]) // calls, n, usec, n
-	must(t, err)
-	if worked := time.Duration(us) * time.Microsecond; worked == 0 || took < 2*worked {
-		t.Errorf("the shard worked for %v of %v", worked, took)
+	d, rests := s.dumperOf(0, 1, true), 0
+	pace := d.pace
+	if pace == nil {
+		t.Fatal("one that nobody waits for is not")
+	}
+	d.pace = func(ctx context.Context, took time.Duration) {
+		rests++
+		pace(ctx, took)
+	}
+	must(t, d.all(t.Context()))
+	if len(d.book(0).State.(*journal.Memory).Accounts) != 20_000 || rests < 20_000/scanCount {
+		t.Errorf("%d pauses", rests)
 	}
 }

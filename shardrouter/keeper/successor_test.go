@@ -50,7 +50,14 @@ func TestAMoveEndsWhileASuccessorReads(t *testing.T) {
 	b := c.bank(1, 100)
 	lead.l.Load().Resign()
 	next := c.keep(0, "k-next")
-	<-reading.reached
+	c.eventually("it reads", func() bool {
+		select {
+		case <-reading.reached:
+			return true
+		default:
+			return false
+		}
+	})
 	c.moveTo(0, "s2")
 	close(reading.goOn)
 	c.eventually("the successor has tried", func() bool { return next.Stats().State == Serving || c.keepers["k-s2"].Stats().Reigns > 1 })
