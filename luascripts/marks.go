@@ -50,10 +50,11 @@ func parseMarks(dst []Mark, b []byte) ([]Mark, error) {
 	return dst, nil
 }
 
-// PublishMarks tells everyone who listens at the shard how far the journal is durable. Nobody is told later: a publisher
-// that is idle repeats its last marks now and then, for those who were away.
-func (s *Shard) PublishMarks(ctx context.Context, marks []Mark) error {
-	return s.fault("publish marks to", s.client.Publish(ctx, marksChannel, appendMarks(nil, marks)).Err())
+// PublishMarks tells everyone who listens at the shard how far the journal is durable, and answers how many that are. Nobody is
+// told later: a publisher that is idle repeats its last marks now and then, for those who were away.
+func (s *Shard) PublishMarks(ctx context.Context, marks []Mark) (heard int64, err error) {
+	heard, err = s.client.Publish(ctx, marksChannel, appendMarks(nil, marks)).Result()
+	return heard, s.fault("publish marks to", err)
 }
 
 const (

@@ -37,7 +37,8 @@ type Config struct {
 	// Open makes the client of the shard; nil = luascripts.Open with its defaults.
 	Open func(addr string) (Shard, error)
 	// Marks, if set, is told of what has become durable, on a goroutine of its own: the way to lanes in this process, which
-	// need not wait for what is published at the shard. It must not keep the slice.
+	// need not wait for what is published at the shard. It must not keep the slice. While those lanes are the only ones who listen
+	// there, marks are published every MarksEvery only.
 	Marks func([]luascripts.Mark)
 	// Progress, if set, is told what the keeper does, and while it folds a log how far it is. It must not block.
 	Progress func(Progress)
@@ -56,6 +57,7 @@ type Config struct {
 
 	Log *slog.Logger // nil = none
 
+	ownEars  int64             // who listens at the shard and is told by Marks: the lanes in this process
 	sumUpMax int               // digestRecords; tests take less
 	atStep   func(step string) // of a move: tests break it off there
 }
@@ -70,6 +72,8 @@ func (c Config) withDefaults() Config {
 	c.Log = c.Log.With("shard", c.Shard)
 	if c.Marks == nil {
 		c.Marks = func([]luascripts.Mark) {}
+	} else {
+		c.ownEars = 1
 	}
 	if c.sumUpMax == 0 {
 		c.sumUpMax = digestRecords

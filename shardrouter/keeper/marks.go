@@ -96,8 +96,8 @@ func (m *marks) news(to *audience, out []luascripts.Mark) []luascripts.Mark {
 }
 
 // tell tells an audience what rises, until ctx ends, and every so often all of it again, for those who were away; every 0
-// is never.
-func (m *marks) tell(ctx context.Context, to *audience, every time.Duration, fn func([]luascripts.Mark)) {
+// is never. While fn answers that nobody listened, that is all it is told.
+func (m *marks) tell(ctx context.Context, to *audience, every time.Duration, fn func([]luascripts.Mark) (heard bool)) {
 	var again <-chan time.Time
 	if every > 0 {
 		tick := time.NewTicker(every)
@@ -105,10 +105,11 @@ func (m *marks) tell(ctx context.Context, to *audience, every time.Duration, fn 
 		again = tick.C
 	}
 	var out []luascripts.Mark
+	rises := to.wake
 	for ctx.Err() == nil {
 		all := false
 		select {
-		case <-to.wake:
+		case <-rises:
 		case <-again:
 			all = true
 		case <-ctx.Done(): // what has become durable is told all the same, to those who can still hear it
@@ -118,7 +119,9 @@ func (m *marks) tell(ctx context.Context, to *audience, every time.Duration, fn 
 		}
 		taken(to.wake)
 		if out = m.news(to, out[:0]); len(out) > 0 {
-			fn(out)
+			if rises = to.wake; !fn(out) {
+				rises = nil
+			}
 		}
 	}
 }

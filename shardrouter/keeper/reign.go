@@ -365,10 +365,15 @@ func (r *reign) serve(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.relay(inner) })
 	g.Go(func() error { return r.courier.run(inner, r.cfg.Journal) })
-	g.Go(func() error { r.marks.tell(inner, r.marks.local, 0, r.cfg.Marks); return nil })
 	g.Go(func() error {
-		// A mark that is not published is no fault: it comes again.
-		r.marks.tell(inner, r.marks.remote, r.cfg.MarksEvery, func(m []luascripts.Mark) { _ = r.shard.PublishMarks(inner, m) })
+		r.marks.tell(inner, r.marks.local, 0, func(m []luascripts.Mark) bool { r.cfg.Marks(m); return true })
+		return nil
+	})
+	g.Go(func() error {
+		r.marks.tell(inner, r.marks.remote, r.cfg.MarksEvery, func(m []luascripts.Mark) bool {
+			heard, err := r.shard.PublishMarks(inner, m)
+			return err != nil || heard > r.cfg.ownEars // what is not published is no fault: it comes again
+		})
 		return nil
 	})
 	g.Go(func() error { return r.watchShard(inner) })

@@ -47,7 +47,7 @@ type Shard interface {
 
 	ReadOutbox(ctx context.Context, after uint64, limit int, wait time.Duration) ([]luascripts.OutboxEntry, error)
 	Trim(ctx context.Context, epoch uint32, upTo uint64) error
-	PublishMarks(ctx context.Context, marks []luascripts.Mark) error
+	PublishMarks(ctx context.Context, marks []luascripts.Mark) (heard int64, err error)
 	Close() error
 }
 

@@ -2,11 +2,14 @@ package lane
 
 import (
 	"fmt"
+	"runtime"
+	"strconv"
 	"sync/atomic"
 	"testing"
 
 	"walletd/journal"
 	"walletd/journal/rows"
+	"walletd/luascripts"
 )
 
 // window hears outcomes, counts them, and bounds what is under way.
@@ -41,7 +44,7 @@ func BenchmarkTransfers(b *testing.B) {
 			b.ResetTimer()
 			for sent := int64(0); sent < int64(b.N); {
 				for n := min(64, underWay-(sent-hear.answered.Load()), int64(b.N)-sent); n > 0; n-- {
-					key = fmt.Appendf(key[:0], "%d", sent)
+					key = strconv.AppendInt(key[:0], sent, 10)
 					r.ID = journal.IDOf(bank, key)
 					w.stage.Add(1, &r, hear, 0)
 					sent++
@@ -61,5 +64,53 @@ func BenchmarkTransfers(b *testing.B) {
 				b.Fatalf("%d of %d transfers were not confirmed", n, b.N)
 			}
 		})
+	}
+}
+
+// TestARowAllocatesNothing: what a train allocates does not depend on its rows, once buffers have grown.
+func TestARowAllocatesNothing(t *testing.T) {
+	w := newWorld(t, 1, nil, nil)
+	bank, shop := w.open(1, "bank", journal.Issuance), w.open(1, "shop", 0)
+	hear := &window{room: make(chan struct{}, 1)}
+	r, key, sent := transfer(bank, shop, "k", 1), make([]byte, 0, 16), int64(0)
+	marks := []luascripts.Mark{{Partition: 1, Epoch: 1}}
+	w.lanes.Mark(marks)
+	seq := w.seq(1)
+	trip := func(n int64) { // one train, there and back
+		for range n {
+			sent++
+			key = strconv.AppendInt(key[:0], sent, 10)
+			r.ID, r.Key = journal.IDOf(bank, key), key
+			w.stage.Add(1, &r, hear, 0)
+		}
+		w.lanes.Submit(w.stage)
+		for w.lanes.parts[1].lane.Load().held.Load() < n {
+			runtime.Gosched()
+		}
+		marks[0].Seq = seq + uint64(sent)
+		w.lanes.Mark(marks)
+		for hear.answered.Load() < sent {
+			<-hear.room
+		}
+	}
+	allocs := func(n int64) uint64 {
+		const trips = 20
+		var before, after runtime.MemStats
+		trip(n)
+		runtime.ReadMemStats(&before)
+		for range trips {
+			trip(n)
+		}
+		runtime.ReadMemStats(&after)
+		return (after.Mallocs - before.Mallocs) / trips
+	}
+	trip(512)
+	few, many := allocs(1), allocs(512)
+	t.Logf("a train of one row: %d allocations, of 512: %d", few, many)
+	if many > few+50 { // a row would make 511
+		t.Errorf("a train of one row makes %d allocations, of 512 rows %d", few, many)
+	}
+	if n := hear.wrong.Load(); n > 0 {
+		t.Errorf("%d transfers were not confirmed", n)
 	}
 }

@@ -182,7 +182,7 @@ func TestPublishedMarksAreHeard(t *testing.T) {
 	s := newSink()
 	w.send(s, 1, journal.Row{Op: journal.OpOpen, Account: account(1, "shop"), Text: []byte(`{}`)})
 	w.eventually("it is answered", func() bool {
-		if err := w.shards[0].PublishMarks(t.Context(), []luascripts.Mark{{Partition: 1, Epoch: 1, Seq: 1}}); err != nil {
+		if _, err := w.shards[0].PublishMarks(t.Context(), []luascripts.Mark{{Partition: 1, Epoch: 1, Seq: 1}}); err != nil {
 			t.Fatal(err)
 		}
 		return s.count() == 1

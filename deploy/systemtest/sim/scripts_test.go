@@ -178,17 +178,17 @@ func (s *shardClient) Trim(ctx context.Context, epoch uint32, upTo uint64) error
 	})
 }
 
-func (s *shardClient) PublishMarks(ctx context.Context, marks []luascripts.Mark) error {
+func (s *shardClient) PublishMarks(ctx context.Context, marks []luascripts.Mark) (heard int64, err error) {
 	mine := slices.Clone(marks)
 	r := s.request("marks")
 	r.faults = &s.world.weather.marks
-	return tell(ctx, r, func() error {
+	return ask(ctx, r, func() (int64, error) {
 		s.world.audit.marks(s.from, mine)
 		s.heard = slices.DeleteFunc(s.heard, func(sub *subscription) bool { return sub.broken.Load() })
 		for _, sub := range s.heard {
 			sub.queue = append(sub.queue, mine)
 		}
-		return nil
+		return int64(len(s.heard)), nil
 	})
 }
 
