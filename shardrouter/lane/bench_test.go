@@ -84,9 +84,7 @@ func TestARowAllocatesNothing(t *testing.T) {
 			w.stage.Add(1, &r, hear, 0)
 		}
 		w.lanes.Submit(w.stage)
-		for w.lanes.parts[1].lane.Load().held.Load() < n {
-			runtime.Gosched()
-		}
+		w.eventually("the train is back", func() bool { return w.lanes.parts[1].lane.Load().held.Load() == n })
 		marks[0].Seq = seq + uint64(sent)
 		w.lanes.Mark(marks)
 		for hear.answered.Load() < sent {
