@@ -11,14 +11,15 @@ import (
 // function is one connection of the rival that calls a PostgreSQL function for every transfer, each in a transaction of its
 // own: what most would begin with.
 type function struct {
-	conn postgresConn
-	read column
+	conn       postgresConn
+	statements bool
+	read       column
 }
 
 // NewFunctions are callers on so many connections to the database at dsn, where the rival is installed.
-func NewFunctions(dsn string, n int) (callers []Caller) {
+func NewFunctions(dsn string, n int, statements bool) (callers []Caller) {
 	for range n {
-		callers = append(callers, &function{conn: postgresConn{dsn: dsn}})
+		callers = append(callers, &function{conn: postgresConn{dsn: dsn}, statements: statements})
 	}
 	return callers
 }
@@ -42,7 +43,7 @@ func (f *function) Call(ctx context.Context, r *journal.Row, out *rows.Outcome) 
 func (f *function) transfer(ctx context.Context, r *journal.Row, out *rows.Outcome) {
 	uuid := func(h journal.Handle) []byte { return append(h[:], 0, 0, 0, 0) }
 	answer, err := f.conn.call(ctx, "one", r.ID[:], uuid(r.Account), uuid(r.To), binary.BigEndian.AppendUint64(nil, uint64(r.Amount)),
-		binary.BigEndian.AppendUint32(nil, journal.RefSum(r.Reference)), binary.BigEndian.AppendUint16(nil, uint16(r.Asset)))
+		binary.BigEndian.AppendUint32(nil, journal.RefSum(r.Reference)), binary.BigEndian.AppendUint16(nil, uint16(r.Asset)), boolean(f.statements))
 	if err != nil {
 		out.Status = failure(err)
 		return

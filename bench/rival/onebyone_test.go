@@ -11,7 +11,7 @@ import (
 )
 
 func functionAnswersAsTheWallet(t *testing.T, dsn string) {
-	o := NewOneByOne(NewFunctions(dsn, 1)) // one at a time: in the reference's order
+	o := NewOneByOne(NewFunctions(dsn, 1, true)) // one at a time: in the reference's order
 	run(t, o.Run)
 	newWorld(t, o).play()
 	audited(t, dsn)
@@ -28,7 +28,7 @@ func TestRedisAnswersAsTheWallet(t *testing.T) {
 }
 
 func manyFunctionsAtATime(t *testing.T, dsn string) {
-	manyAtATime(t, NewFunctions(dsn, 6))
+	manyAtATime(t, NewFunctions(dsn, 6, true))
 	if _, _, wrong, err := Audit(t.Context(), dsn); err != nil || wrong != "" {
 		t.Errorf("audit: %q, %v", wrong, err)
 	}

@@ -47,9 +47,13 @@ var statements = []struct {
 	{"together", "SELECT * FROM together($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
 		[]uint32{uuidArrayOID, int8ArrayOID, int8ArrayOID, int8ArrayOID, int8ArrayOID, int2ArrayOID,
 			uuidArrayOID, uuidArrayOID, uuidArrayOID, int8ArrayOID, int4ArrayOID, int2ArrayOID}},
-	{"in_order", "SELECT * FROM in_order($1, $2, $3, $4, $5, $6)",
-		[]uint32{uuidArrayOID, uuidArrayOID, uuidArrayOID, int8ArrayOID, int4ArrayOID, int2ArrayOID}},
-	{"one", "SELECT * FROM one($1, $2, $3, $4, $5, $6)", []uint32{uuidOID, uuidOID, uuidOID, int8OID, int4OID, int2OID}},
+	{"together_with_entries", "SELECT * FROM together_with_entries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+		[]uint32{uuidArrayOID, int8ArrayOID, int8ArrayOID, int8ArrayOID, int8ArrayOID, int2ArrayOID,
+			uuidArrayOID, uuidArrayOID, uuidArrayOID, int8ArrayOID, int4ArrayOID, int2ArrayOID,
+			uuidArrayOID, int8ArrayOID, int8ArrayOID, int8ArrayOID}},
+	{"in_order", "SELECT * FROM in_order($1, $2, $3, $4, $5, $6, $7)",
+		[]uint32{uuidArrayOID, uuidArrayOID, uuidArrayOID, int8ArrayOID, int4ArrayOID, int2ArrayOID, boolOID}},
+	{"one", "SELECT * FROM one($1, $2, $3, $4, $5, $6, $7)", []uint32{uuidOID, uuidOID, uuidOID, int8OID, int4OID, int2OID, boolOID}},
 	{"open", "SELECT * FROM open_accounts($1, $2, $3, $4, $5)", []uint32{uuidArrayOID, int2ArrayOID, int2ArrayOID, int8ArrayOID, byteaArrayOID}},
 	{"read", `SELECT a.handle, a.available, a.version, a.overdraft_limit, a.asset, a.flags, d.created_ms, d.details
 		FROM accounts a JOIN account_details d USING (handle) WHERE a.handle = ANY($1)`, []uint32{uuidArrayOID}},
@@ -99,6 +103,13 @@ func (p *postgresConn) call(ctx context.Context, name string, values ...[]byte) 
 		return nil, fmt.Errorf("%s: %w", name, result.Err)
 	}
 	return result.Rows, nil
+}
+
+func boolean(b bool) []byte {
+	if b {
+		return []byte{1}
+	}
+	return []byte{0}
 }
 
 // failure is what rows are told whose statement failed.

@@ -12,8 +12,9 @@ import (
 // Postgres is the micro-batching rival: a batch is one statement and one commit. The usual batch is one that can be accepted
 // as a whole (schema.sql, together); any other is decided one by one, in its order (in_order).
 type Postgres struct {
-	conn postgresConn
-	seq  uint64 // of the last transfer that it has seen
+	conn       postgresConn
+	statements bool   // it keeps them, too
+	seq        uint64 // of the last transfer that it has seen
 
 	// Batches of transfers so far, by how they were decided.
 	Together, InOrder atomic.Int64
@@ -25,12 +26,16 @@ type Postgres struct {
 	handles, deltas, lows   column
 	highs, changes, kinds   column
 	sums                    sums
+	legs                    [4]column // accounts, amounts, and what is missing to the balances and versions after the batch
 	opened                  [5]column // handles, assets, flags, limits, details
 	read                    column
 }
 
-// NewPostgres is a store on the database at dsn, where the rival is installed.
-func NewPostgres(dsn string) *Postgres { return &Postgres{conn: postgresConn{dsn: dsn}} }
+// NewPostgres is a store on the database at dsn, where the rival is installed. With statements it keeps each account's changes,
+// with the balance after each, as the wallet's projection does.
+func NewPostgres(dsn string, statements bool) *Postgres {
+	return &Postgres{conn: postgresConn{dsn: dsn}, statements: statements}
+}
 
 // Close closes its connection.
 func (p *Postgres) Close() { p.conn.close() }
@@ -128,8 +133,16 @@ func (p *Postgres) move(ctx context.Context, b *Batch) {
 // together tries the batch as a whole; neither done nor an error: it must be decided one by one.
 func (p *Postgres) together(ctx context.Context, b *Batch) (done bool, err error) {
 	p.sums.columns(&p.handles, &p.deltas, &p.lows, &p.highs, &p.changes, &p.kinds)
-	answer, err := p.conn.call(ctx, "together", p.handles.value(), p.deltas.value(), p.lows.value(), p.highs.value(), p.changes.value(), p.kinds.value(),
-		p.ids.value(), p.payers.value(), p.payees.value(), p.amounts.value(), p.refs.value(), p.assets.value())
+	name, values := "together", [][]byte{p.handles.value(), p.deltas.value(), p.lows.value(), p.highs.value(), p.changes.value(), p.kinds.value(),
+		p.ids.value(), p.payers.value(), p.payees.value(), p.amounts.value(), p.refs.value(), p.assets.value()}
+	if p.statements {
+		name = "together_with_entries"
+		p.sums.entries(&p.legs)
+		for i := range p.legs {
+			values = append(values, p.legs[i].value())
+		}
+	}
+	answer, err := p.conn.call(ctx, name, values...)
 	if refusedWith(err, notTogether, uniqueViolation) {
 		return false, nil
 	}
@@ -150,7 +163,7 @@ func (p *Postgres) together(ctx context.Context, b *Batch) (done bool, err error
 const replayed = 128
 
 func (p *Postgres) inOrder(ctx context.Context, b *Batch) error {
-	answer, err := p.conn.call(ctx, "in_order", p.ids.value(), p.payers.value(), p.payees.value(), p.amounts.value(), p.refs.value(), p.assets.value())
+	answer, err := p.conn.call(ctx, "in_order", p.ids.value(), p.payers.value(), p.payees.value(), p.amounts.value(), p.refs.value(), p.assets.value(), boolean(p.statements))
 	if err != nil {
 		return err
 	}
@@ -187,6 +200,15 @@ type sums struct {
 	plain bool // none of them is to oneself, and no account is named with two assets
 	index map[journal.Handle]int32
 	each  []sum
+	legs  []leg // two a transfer
+}
+
+// leg is one side of a transfer: what its account has come to by it, within the batch.
+type leg struct {
+	of      int32 // in each
+	amount  int64
+	delta   int64
+	changes int64
 }
 
 type sum struct {
@@ -197,14 +219,26 @@ type sum struct {
 }
 
 func (s *sums) reset() {
-	s.plain, s.each = true, s.each[:0]
+	s.plain, s.each, s.legs = true, s.each[:0], s.legs[:0]
 	if s.index == nil {
 		s.index = map[journal.Handle]int32{}
 	}
 	clear(s.index)
 }
 
-func (s *sums) of(h journal.Handle, asset journal.Asset) *sum {
+func (s *sums) transfer(r *journal.Row) {
+	if r.Account == r.To {
+		s.plain = false
+		return
+	}
+	payer := s.change(r.Account, r.Asset, -int64(r.Amount))
+	payee := s.change(r.To, r.Asset, int64(r.Amount))
+	// Sums beyond what an account can hold cannot be accepted as a whole, and could pass int64 in a batch of many.
+	s.plain = s.plain && payee <= int64(journal.AmountMax) && payer >= -2*int64(journal.AmountMax)
+}
+
+// change adds one side of a transfer, and answers what its account has come to.
+func (s *sums) change(h journal.Handle, asset journal.Asset, by int64) int64 {
 	i, ok := s.index[h]
 	if !ok {
 		i = int32(len(s.each))
@@ -213,26 +247,25 @@ func (s *sums) of(h journal.Handle, asset journal.Asset) *sum {
 	}
 	of := &s.each[i]
 	s.plain = s.plain && of.asset == asset
-	return of
+	of.delta += by
+	of.low, of.high = min(of.low, of.delta), max(of.high, of.delta)
+	of.changes++
+	s.legs = append(s.legs, leg{i, by, of.delta, of.changes})
+	return of.delta
 }
 
-func (s *sums) transfer(r *journal.Row) {
-	if r.Account == r.To {
-		s.plain = false
-		return
+func (s *sums) entries(c *[4]column) {
+	c[0].reset(uuidOID)
+	for i := 1; i < 4; i++ {
+		c[i].reset(int8OID)
 	}
-	payer := s.of(r.Account, r.Asset)
-	payer.change(-int64(r.Amount))
-	payee := s.of(r.To, r.Asset)
-	payee.change(int64(r.Amount))
-	// Sums beyond what an account can hold cannot be accepted as a whole, and could pass int64 in a batch of many.
-	s.plain = s.plain && payee.delta <= int64(journal.AmountMax) && s.of(r.Account, r.Asset).delta >= -2*int64(journal.AmountMax)
-}
-
-func (s *sum) change(by int64) {
-	s.delta += by
-	s.low, s.high = min(s.low, s.delta), max(s.high, s.delta)
-	s.changes++
+	for _, l := range s.legs {
+		of := &s.each[l.of]
+		c[0].handle(of.handle)
+		c[1].int8(l.amount)
+		c[2].int8(of.delta - l.delta)
+		c[3].int8(of.changes - l.changes)
+	}
 }
 
 func (s *sums) columns(handles, deltas, lows, highs, changes, kinds *column) {

@@ -15,7 +15,7 @@ import (
 func TestPostgres(t *testing.T) {
 	s := local.Postgres(t, append(PostgresSettings, "shared_buffers=32MB")...)
 	for name, test := range map[string]func(*testing.T, string){
-		"batching": postgresAnswersAsTheWallet, "a function": functionAnswersAsTheWallet, "functions at a time": manyFunctionsAtATime,
+		"batching": postgresAnswersAsTheWallet(false), "statements": postgresAnswersAsTheWallet(true), "a function": functionAnswersAsTheWallet, "functions at a time": manyFunctionsAtATime,
 		"a server that goes": batchesSurviveTheServer(s),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -41,7 +41,7 @@ func TestPostgres(t *testing.T) {
 // Whoever is told that nothing moved, or that nobody knows, asks again with the same keys, and gets the truth.
 func batchesSurviveTheServer(s *local.Server) func(*testing.T, string) {
 	return func(t *testing.T, dsn string) {
-		store := NewPostgres(dsn)
+		store := NewPostgres(dsn, true)
 		t.Cleanup(store.Close)
 		b := NewBatching(store)
 		run(t, b.Run)
@@ -75,40 +75,46 @@ func audited(t *testing.T, dsn string) {
 	}
 }
 
-func postgresAnswersAsTheWallet(t *testing.T, dsn string) {
-	store := NewPostgres(dsn)
-	t.Cleanup(store.Close)
-	b := NewBatching(store)
-	run(t, b.Run)
-	w := newWorld(t, b)
-	w.play()
-	audited(t, dsn)
-	if store.Together.Load() == 0 || store.InOrder.Load() == 0 {
-		t.Errorf("%d batches were accepted together, %d decided one by one: want both", store.Together.Load(), store.InOrder.Load())
-	}
-	if o := w.submit(transfer("cap", "issuance", "account3", journal.AmountMax))[0]; o.Status != journal.LimitExceeded {
-		t.Errorf("all that can be issued, once more: %v", o.Status)
-	}
+func postgresAnswersAsTheWallet(statements bool) func(*testing.T, string) {
+	return func(t *testing.T, dsn string) {
+		store := NewPostgres(dsn, statements)
+		t.Cleanup(store.Close)
+		b := NewBatching(store)
+		run(t, b.Run)
+		w := newWorld(t, b)
+		w.play()
+		audited(t, dsn)
+		if store.Together.Load() == 0 || store.InOrder.Load() == 0 {
+			t.Errorf("%d batches were accepted together, %d decided one by one: want both", store.Together.Load(), store.InOrder.Load())
+		}
+		if o := w.submit(transfer("cap", "issuance", "account3", journal.AmountMax))[0]; o.Status != journal.LimitExceeded {
+			t.Errorf("all that can be issued, once more: %v", o.Status)
+		}
 
-	// The audit sees what it is for.
-	conn, err := (&postgresConn{dsn: dsn}).get(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	for _, cheat := range []string{
-		"UPDATE accounts SET available = available + 1 WHERE handle = (SELECT handle FROM accounts LIMIT 1)",
-		"DELETE FROM journal WHERE seq = (SELECT max(seq) FROM journal WHERE status = 5)",
-	} {
-		if _, err := conn.Exec(t.Context(), "BEGIN; "+cheat).ReadAll(); err != nil {
+		// The audit sees what it is for.
+		conn, err := (&postgresConn{dsn: dsn}).get(t.Context())
+		if err != nil {
 			t.Fatal(err)
 		}
-		result := conn.ExecParams(t.Context(), "SELECT (audit()).wrong", nil, nil, nil, nil).Read()
-		if result.Err != nil || len(result.Rows[0][0]) == 0 {
-			t.Errorf("the audit does not see: %s (%v)", cheat, result.Err)
+		defer conn.Close(t.Context())
+		cheats := []string{
+			"UPDATE accounts SET available = available + 1 WHERE handle = (SELECT handle FROM accounts LIMIT 1)",
+			"DELETE FROM journal WHERE seq = (SELECT max(seq) FROM journal WHERE status = 5)",
 		}
-		if _, err := conn.Exec(t.Context(), "ROLLBACK").ReadAll(); err != nil {
-			t.Fatal(err)
+		if statements {
+			cheats = append(cheats, "UPDATE entries SET balance = balance + 1", "DELETE FROM entries WHERE seq = (SELECT max(seq) FROM entries)")
+		}
+		for _, cheat := range cheats {
+			if _, err := conn.Exec(t.Context(), "BEGIN; "+cheat).ReadAll(); err != nil {
+				t.Fatal(err)
+			}
+			result := conn.ExecParams(t.Context(), "SELECT (audit()).wrong", nil, nil, nil, nil).Read()
+			if result.Err != nil || len(result.Rows[0][0]) == 0 {
+				t.Errorf("the audit does not see: %s (%v)", cheat, result.Err)
+			}
+			if _, err := conn.Exec(t.Context(), "ROLLBACK").ReadAll(); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }

@@ -33,6 +33,18 @@ CREATE TABLE journal (
 );
 CREATE SEQUENCE seqs;
 
+-- Statements, where they are kept: an account's changes with the balance after each, by time, so that a balance of any moment
+-- is one look-up.
+CREATE TABLE entries (
+    account uuid NOT NULL,
+    time_ms int8 NOT NULL,
+    version int8 NOT NULL,
+    seq     int8 NOT NULL,
+    amount  int8 NOT NULL,
+    balance int8 NOT NULL,
+    PRIMARY KEY (account, time_ms, version)
+);
+
 CREATE FUNCTION now_ms() RETURNS int8 LANGUAGE sql AS $$ SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::int8 $$;
 
 -- together moves a batch in which everything can be accepted: two statements, whatever its size. The gateway has summed
@@ -63,9 +75,25 @@ BEGIN
     FROM unnest(ids, payers, payees, amounts, refs, assets) WITH ORDINALITY AS t(id, payer, payee, amount, ref, asset, n);
 END $$;
 
+-- together_with_entries is together, and writes the statements: the accounts of all legs, two a transfer, with what is missing
+-- from each to its account's balance and version after the batch.
+CREATE FUNCTION together_with_entries(
+    handles uuid[], deltas int8[], lows int8[], highs int8[], changes int8[], kinds int2[],
+    ids uuid[], payers uuid[], payees uuid[], amounts int8[], refs int4[], assets int2[],
+    leg_accounts uuid[], leg_amounts int8[], leg_balances int8[], leg_versions int8[], OUT base int8, OUT at_ms int8
+) LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT t.base, t.at_ms INTO base, at_ms
+    FROM together(handles, deltas, lows, highs, changes, kinds, ids, payers, payees, amounts, refs, assets) t;
+    INSERT INTO entries
+    SELECT l.account, at_ms, a.version - l.version, base + (l.n + 1) / 2, l.amount, a.available - l.balance
+    FROM unnest(leg_accounts, leg_amounts, leg_balances, leg_versions) WITH ORDINALITY AS l(account, amount, balance, version, n)
+    JOIN accounts a ON a.handle = l.account;
+END $$;
+
 -- one decides a single transfer, in the order of semantics section 1. status + 128: the first outcome of its key.
 CREATE FUNCTION one(
-    the_id uuid, the_payer uuid, the_payee uuid, the_amount int8, the_ref int4, the_asset int2,
+    the_id uuid, the_payer uuid, the_payee uuid, the_amount int8, the_ref int4, the_asset int2, statements bool,
     OUT status int2, OUT detail int8, OUT seq int8, OUT at_ms int8
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -74,12 +102,13 @@ DECLARE
     payee accounts;
     seen journal;
 BEGIN
-    detail := 0; seq := 0; at_ms := now_ms();
+    detail := 0; seq := 0;
     FOR a IN SELECT * FROM accounts WHERE handle IN (the_payer, the_payee) ORDER BY handle FOR UPDATE LOOP
         IF a.handle = the_payer THEN payer := a; END IF;
         IF a.handle = the_payee THEN payee := a; END IF;
     END LOOP;
-    SELECT * INTO seen FROM journal WHERE id = the_id; -- behind the payer's lock: a repeat beside us has committed
+    at_ms := now_ms(); -- behind the locks: an account's time never goes back
+    SELECT * INTO seen FROM journal WHERE id = the_id; -- here, too: a repeat beside us has committed
     IF FOUND THEN
         IF seen.payee <> the_payee THEN status := 11;
         ELSIF seen.amount <> the_amount THEN status := 12;
@@ -109,11 +138,16 @@ BEGIN
     END IF;
     seq := nextval('seqs');
     INSERT INTO journal VALUES (seq, at_ms, the_amount, detail, the_id, the_payer, the_payee, the_ref, the_asset, status);
+    IF statements AND status = 5 THEN
+        INSERT INTO entries VALUES
+            (the_payer, at_ms, payer.version + 1, seq, -the_amount, payer.available - the_amount),
+            (the_payee, at_ms, payee.version + 1, seq, the_amount, payee.available + the_amount);
+    END IF;
 END $$;
 
 -- in_order decides a batch one by one.
 CREATE FUNCTION in_order(
-    ids uuid[], payers uuid[], payees uuid[], amounts int8[], refs int4[], assets int2[],
+    ids uuid[], payers uuid[], payees uuid[], amounts int8[], refs int4[], assets int2[], statements bool,
     OUT statuses int2[], OUT details int8[], OUT numbers int8[], OUT times int8[]
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -121,7 +155,7 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(1);
     FOR i IN 1 .. cardinality(ids) LOOP
-        o := one(ids[i], payers[i], payees[i], amounts[i], refs[i], assets[i]);
+        o := one(ids[i], payers[i], payees[i], amounts[i], refs[i], assets[i], statements);
         statuses[i] := o.status; details[i] := o.detail; numbers[i] := o.seq; times[i] := o.at_ms;
     END LOOP;
 END $$;
@@ -142,7 +176,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- audit names the first account whose balance or version is not what the journal says, or the first asset whose sum is not 0.
+-- audit names the first account whose balance or version is not what the journal says, or whose last entry is not where it
+-- stands (where statements are kept), or the first asset whose sum is not 0.
 CREATE FUNCTION audit(OUT accounts int8, OUT transfers int8, OUT wrong text) LANGUAGE plpgsql AS $$
 BEGIN
     SELECT count(*) INTO accounts FROM accounts;
@@ -157,6 +192,15 @@ BEGIN
     ) j ON j.handle = a.handle
     WHERE a.available <> coalesce(j.sum, 0) OR a.version <> 1 + coalesce(j.n, 0) OR a.available < a.least
     LIMIT 1;
+    IF wrong IS NULL AND EXISTS (SELECT FROM entries) THEN
+        SELECT 'account ' || a.handle || ' has ' || a.available || ' at version ' || a.version || ', its last entry says ' || coalesce(e.balance, 0)
+            || ' at version ' || coalesce(e.version, 1) INTO wrong
+        FROM accounts a LEFT JOIN LATERAL (
+            SELECT balance, version FROM entries WHERE account = a.handle ORDER BY time_ms DESC, version DESC LIMIT 1
+        ) e ON true
+        WHERE (coalesce(e.balance, 0), coalesce(e.version, 1)) <> (a.available, a.version)
+        LIMIT 1;
+    END IF;
     IF wrong IS NULL THEN
         SELECT 'asset ' || asset || ' sums up to ' || sum(available) INTO wrong FROM accounts GROUP BY asset HAVING sum(available) <> 0 LIMIT 1;
     END IF;

@@ -3,9 +3,11 @@ package walletd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,16 +18,13 @@ import (
 	"walletd/bench/rival"
 )
 
-// rivalConnections is how many transfers a rival that does not batch has under way.
-const rivalConnections = 32
-
 // rivalBench is one comparison.
 type rivalBench struct {
-	kind        rivalKind
-	load        bench.Config
-	rounds      int
-	connections int
-	floor       bool
+	kind   rivalKind
+	serve  rivalServe
+	load   bench.Config
+	rounds int
+	floor  bool
 }
 
 func (a *app) benchRivalCmd() *cobra.Command {
@@ -64,9 +63,7 @@ func (a *app) benchRivalOf(k rivalKind) *cobra.Command {
 	f.Float64Var(&o.load.Rate, "rate", 0, "transfers a second, open loop (0: as fast as they are answered)")
 	f.Uint64Var(&o.load.Seed, "seed", 1, "same seed, same transfers")
 	f.BoolVar(&o.floor, "floor", true, "measure the floor, too, before and after")
-	if k.name != "postgres" {
-		f.IntVar(&o.connections, "server-connections", rivalConnections, "transfers that the rival has under way, each on a connection")
-	}
+	o.serve.flags(f)
 	return cmd
 }
 
@@ -79,47 +76,55 @@ func (a *app) benchRival(ctx context.Context, o rivalBench) error {
 	if err != nil {
 		return fmt.Errorf("bench rival: %w", err)
 	}
-	dir, err := os.MkdirTemp("", "walletd-rival-")
+	// Beside the wallet's directory, not in it: PostgreSQL does not run as root, and must get at its own.
+	data, err := os.MkdirTemp("", "walletd-rival-")
 	if err != nil {
 		return fmt.Errorf("bench rival: %w", err)
 	}
-	defer os.RemoveAll(dir)
-	// Beside dir, not in it: PostgreSQL does not run as root, and must get at its own.
-	server, err := os.MkdirTemp("", "walletd-rival-server-")
-	if err != nil {
-		return fmt.Errorf("bench rival: %w", err)
+	defer os.RemoveAll(data)
+	return a.withOwnWallet(ctx, false, nil, func(ctx context.Context, dir, walletReady string) error {
+		ready := filepath.Join(dir, "rival.json")
+		group, inner := errgroup.WithContext(ctx)
+		inner, stop := context.WithCancel(inner)
+		group.Go(func() error { return a.child(inner, self, o.serve.command(o.kind.name, data, ready)...) })
+		group.Go(func() error {
+			defer stop()
+			if err := awaitFile(inner, ready); err != nil {
+				return err
+			}
+			c := rival.Comparison{Name: o.name(), Promises: o.kind.promises, Wallet: o.load, Rival: o.load, Rounds: o.rounds}
+			if err := errors.Join(c.Wallet.ReadReadyFile(walletReady), c.Rival.ReadReadyFile(ready)); err != nil {
+				return err
+			}
+			for _, side := range []*bench.Config{&c.Wallet, &c.Rival} {
+				side.Partitions = 8 // the wallet's; the rival's transfers are drawn alike
+				if err := side.Validate(); err != nil {
+					return exit(exitUsage, "%w", err)
+				}
+			}
+			return a.compare(inner, c, o)
+		})
+		return group.Wait()
+	})
+}
+
+func (o *rivalBench) name() string {
+	if o.serve.statements {
+		return o.kind.name + " with statements"
 	}
-	defer os.RemoveAll(server)
-	walletReady, rivalReady := filepath.Join(dir, "wallet.json"), filepath.Join(dir, "rival.json")
-	group, inner := errgroup.WithContext(ctx)
-	inner, stop := context.WithCancel(inner)
-	group.Go(func() error {
-		return a.child(inner, self, "dev", "--data", filepath.Join(dir, "data"), "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", walletReady)
-	})
-	group.Go(func() error {
-		return a.child(inner, self, "bench", "rival", "serve", o.kind.name, "--data", server, "--ready-file", rivalReady, "--connections", fmt.Sprint(max(o.connections, 1)))
-	})
-	group.Go(func() error {
-		defer stop()
-		c := rival.Comparison{Name: o.kind.name, Promises: o.kind.promises, Wallet: o.load, Rival: o.load, Rounds: o.rounds}
-		for _, side := range []struct {
-			ready string
-			cfg   *bench.Config
-		}{{walletReady, &c.Wallet}, {rivalReady, &c.Rival}} {
-			if err := awaitFile(inner, side.ready); err != nil {
-				return err
-			}
-			if err := side.cfg.ReadReadyFile(side.ready); err != nil {
-				return err
-			}
-			side.cfg.Partitions = 8 // the wallet's; the rival's transfers are drawn alike
-			if err := side.cfg.Validate(); err != nil {
-				return exit(exitUsage, "%w", err)
-			}
-		}
-		return a.compare(inner, c, o)
-	})
-	return group.Wait()
+	return o.kind.name
+}
+
+// command is how the rival is started as a process of its own.
+func (o *rivalServe) command(kind, data, ready string) []string {
+	words := []string{"bench", "rival", "serve", kind, "--data", data, "--ready-file", ready, "--server-connections", strconv.Itoa(o.connections)}
+	if o.statements {
+		words = append(words, "--statements")
+	}
+	for _, s := range o.settings {
+		words = append(words, "--postgres-setting", s)
+	}
+	return words
 }
 
 // compare measures and prints.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
 	"walletd/gateway"
@@ -16,7 +17,9 @@ import (
 // rivalServe is what the process of a rival is told.
 type rivalServe struct {
 	data, ready string
-	connections int
+	connections int      // of a rival that does one transfer at a time on each
+	statements  bool     // the PostgreSQL rivals keep them, too
+	settings    []string // of PostgreSQL, besides the rival's own: name=value
 }
 
 // rivalServeCmd is hidden: the comparison starts a rival by it, as a process of its own, so that its CPU can be counted.
@@ -35,8 +38,14 @@ func (a *app) rivalServeCmd() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.data, "data", "", "directory for its server")
 	f.StringVar(&o.ready, "ready-file", "", "write addresses and pids here, as JSON, when it answers")
-	f.IntVar(&o.connections, "connections", rivalConnections, "connections of a rival that does one transfer at a time on each")
+	o.flags(f)
 	return cmd
+}
+
+func (o *rivalServe) flags(f *pflag.FlagSet) {
+	f.IntVar(&o.connections, "server-connections", 32, "transfers that postgres-function or redis has under way, each on a connection")
+	f.BoolVar(&o.statements, "statements", false, "let PostgreSQL keep statements (every change of an account, with the balance after it), as the wallet's projection does")
+	f.StringArrayVar(&o.settings, "postgres-setting", nil, "another setting of PostgreSQL, which wins over the rival's own: name=value")
 }
 
 // rivalServe starts the server, puts the wallet's gateway before it, waits, and stops in reverse.
@@ -47,7 +56,7 @@ func (a *app) rivalServe(ctx context.Context, k rivalKind, o rivalServe) error {
 	}
 	defer public.Close()
 	defer admin.Close()
-	parts, err := k.start(ctx, o.data, o.connections)
+	parts, err := k.start(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -59,6 +68,7 @@ func (a *app) rivalServe(ctx context.Context, k rivalKind, o rivalServe) error {
 	}
 	operators := http.NewServeMux()
 	operators.HandleFunc("POST /admin/v1/reconciliations", parts.reconcile)
+	operators.Handle("GET /version", front)
 	doors := []door{openDoor(operators, admin, a.messages()), openDoor(front, gateway.Listen(public), a.messages())}
 
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))

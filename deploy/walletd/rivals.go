@@ -3,6 +3,7 @@ package walletd
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"walletd/bench/rival"
 	"walletd/deploy/local"
@@ -13,7 +14,7 @@ import (
 type rivalKind struct {
 	name, short string
 	promises    string // in one line; docs/rivals.md says more
-	start       func(ctx context.Context, dir string, connections int) (*rivalParts, error)
+	start       func(ctx context.Context, o rivalServe) (*rivalParts, error)
 }
 
 // rivalParts are a rival that runs.
@@ -28,7 +29,7 @@ type rivalParts struct {
 var rivalKinds = []rivalKind{
 	{
 		name: "postgres", short: "a micro-batching gateway on PostgreSQL", start: startPostgresRival,
-		promises: "the wallet's promises for transfers: funds in order, first answers, journal, answers after a durable commit; no reservations, no statements",
+		promises: "the wallet's promises for transfers: funds in order, first answers, journal, answers after a durable commit; statements only with --statements; no reservations, snapshots, pushes or replay",
 	},
 	{
 		name: "postgres-function", short: "a PostgreSQL function and a transaction a transfer", start: startFunctionRival,
@@ -40,31 +41,31 @@ var rivalKinds = []rivalKind{
 	},
 }
 
-func startPostgresRival(ctx context.Context, dir string, _ int) (*rivalParts, error) {
-	p, dsn, err := startRivalDatabase(ctx, dir)
+func startPostgresRival(ctx context.Context, o rivalServe) (*rivalParts, error) {
+	p, dsn, err := startRivalDatabase(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	store := rival.NewPostgres(dsn)
+	store := rival.NewPostgres(dsn, o.statements)
 	b := rival.NewBatching(store)
 	p.shards = b
 	p.run = func(ctx context.Context) error { defer store.Close(); return b.Run(ctx) }
 	return p, nil
 }
 
-func startFunctionRival(ctx context.Context, dir string, connections int) (*rivalParts, error) {
-	p, dsn, err := startRivalDatabase(ctx, dir)
+func startFunctionRival(ctx context.Context, o rivalServe) (*rivalParts, error) {
+	p, dsn, err := startRivalDatabase(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	o := rival.NewOneByOne(rival.NewFunctions(dsn, connections))
-	p.shards, p.run = o, o.Run
+	f := rival.NewOneByOne(rival.NewFunctions(dsn, o.connections, o.statements))
+	p.shards, p.run = f, f.Run
 	return p, nil
 }
 
 // startRivalDatabase starts a PostgreSQL with the rival's schema.
-func startRivalDatabase(ctx context.Context, dir string) (*rivalParts, string, error) {
-	s, err := local.StartPostgres(ctx, local.PostgresConfig{Dir: dir, Extra: rival.PostgresSettings})
+func startRivalDatabase(ctx context.Context, o rivalServe) (*rivalParts, string, error) {
+	s, err := local.StartPostgres(ctx, local.PostgresConfig{Dir: o.data, Extra: append(slices.Clone(rival.PostgresSettings), o.settings...)})
 	if err != nil {
 		return nil, "", exit(exitFailed, "%w", err)
 	}
@@ -77,17 +78,17 @@ func startRivalDatabase(ctx context.Context, dir string) (*rivalParts, string, e
 	return &rivalParts{server: s, postgres: true, audit: audit}, dsn, nil
 }
 
-func startRedisRival(ctx context.Context, dir string, connections int) (*rivalParts, error) {
-	s, err := local.StartRedis(ctx, local.RedisConfig{Dir: dir, Extra: []string{"--hash-max-listpack-entries", "128"}}) // Redis's own default
+func startRedisRival(ctx context.Context, o rivalServe) (*rivalParts, error) {
+	s, err := local.StartRedis(ctx, local.RedisConfig{Dir: o.data, Extra: []string{"--hash-max-listpack-entries", "128"}}) // Redis's own default
 	if err != nil {
 		return nil, exit(exitFailed, "%w", err)
 	}
-	o := rival.NewOneByOne(rival.NewRedis(s.Addr, connections))
+	one := rival.NewOneByOne(rival.NewRedis(s.Addr, o.connections))
 	audit := func(ctx context.Context) (int64, int64, string, error) {
 		accounts, wrong, err := rival.AuditRedis(ctx, s.Addr)
 		return accounts, 0, wrong, err
 	}
-	return &rivalParts{shards: o, run: o.Run, server: s, audit: audit}, nil
+	return &rivalParts{shards: one, run: one.Run, server: s, audit: audit}, nil
 }
 
 func rivalNamed(name string) (rivalKind, error) {
