@@ -55,7 +55,7 @@ type said struct {
 // tally is what has come back.
 type tally struct {
 	latency  *hdrhistogram.Histogram // microseconds
-	series   []int64                 // operations, by time: seriesStep each
+	series   []int64                 // operations, by time: SeriesStep each
 	measured [kinds]int64            // operations that ended as they should within the measured time
 	total    [kinds]int64            // in the whole load
 	cross    int64                   // of those, over partitions
@@ -65,8 +65,8 @@ type tally struct {
 	first    []string // of each kind of trouble, the first
 }
 
-// seriesStep is how fine throughput over time is told.
-const seriesStep = 100 * time.Millisecond
+// SeriesStep is how fine throughput over time is told.
+const SeriesStep = 100 * time.Millisecond
 
 func newLane(l *load, c *client.Client, i int) *lane {
 	n := &lane{
@@ -74,7 +74,7 @@ func newLane(l *load, c *client.Client, i int) *lane {
 		at:       i * scriptLen / l.Connections,
 		composer: newComposer(l.cfg, l.script, fmt.Sprintf("%s-%d-%d", l.cfg.Run, l.round, i)),
 		tally: tally{latency: newHistogram(), refused: map[string]int64{},
-			series: make([]int64, int(l.Duration/seriesStep)+1)},
+			series: make([]int64, int(l.Duration/SeriesStep)+1)},
 	}
 	for i := range n.free {
 		n.free[i] = uint32(i)
@@ -205,7 +205,7 @@ func (n *lane) count(o op, slot *slot, at time.Duration, times int64) {
 	n.total[o.kind] += times
 	if at < l.Duration {
 		n.measured[o.kind] += times
-		n.series[at/seriesStep] += times
+		n.series[at/SeriesStep] += times
 	}
 	if slot.intended < l.Duration {
 		recordTimes(n.latency, at-slot.intended, times)

@@ -53,7 +53,7 @@ type Report struct {
 	Asset         string       `json:"asset"`
 	Seed          uint64       `json:"seed"`
 
-	Series    []float64  `json:"transfers_per_s_over_time"` // every 100 ms
+	Series    []float64  `json:"transfers_per_s_over_time"` // every SeriesStep
 	Quantiles []Quantile `json:"latency_quantiles"`
 }
 
@@ -100,7 +100,7 @@ func (s *Session) report(l *load, m metered) Report {
 	latency := newHistogram()
 	latency.Merge(l.backlog)
 	var cross int64
-	series := make([]int64, int(l.Duration/seriesStep))
+	series := make([]int64, int(l.Duration/SeriesStep))
 	for _, n := range l.lanes {
 		latency.Merge(n.latency)
 		cross += n.tally.cross
@@ -121,7 +121,7 @@ func (s *Session) report(l *load, m metered) Report {
 		}
 	}
 	for _, n := range series {
-		out.Series = append(out.Series, float64(n)/seriesStep.Seconds())
+		out.Series = append(out.Series, float64(n)/SeriesStep.Seconds())
 	}
 	out.LatencyMS, out.Quantiles = latencyOf(latency), quantilesOf(latency)
 	out.TransfersPerS = rounded(float64(out.Transfers) / l.Duration.Seconds())

@@ -42,6 +42,7 @@ var arrows = map[string][]string{
 	"walletd/bench/floor":           {"walletd/journal"},
 	"walletd/bench/goals":           {"walletd/bench", "walletd/bench/floor"},
 	"walletd/bench/rival":           {"walletd/journal", "walletd/journal/rows", "walletd/bench"},
+	"walletd/bench/chart":           {"walletd/bench", "walletd/bench/goals"},
 	"walletd/deploy/local":          {},
 	"walletd/deploy/faultproxy":     {},
 	"walletd/deploy/walletd":        {"walletd/..."},
@@ -61,6 +62,7 @@ var homes = map[string][]string{
 	"github.com/redis/go-redis/v9":  {"walletd/luascripts", "walletd/bench/floor", "walletd/bench/rival"}, // the latter are no shards: yardstick and rivals
 	"github.com/gorilla/websocket":  {"walletd/gateway", "walletd/gateway/client", "walletd/bench"},
 	"github.com/cockroachdb/pebble": {"walletd/projector/view"},
+	"gonum.org/v1/plot":             {"walletd/bench/chart"},
 	"github.com/minio/minio-go/v7":  {"walletd/projector/snapshot"},
 	"github.com/jackc/pgx/v5":       {"walletd/bench/rival"},
 }

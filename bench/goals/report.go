@@ -1,6 +1,7 @@
 package goals
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -19,15 +20,16 @@ type Goal struct {
 
 // Line is what one load of the rounds cost: CPU-µs a transfer, and what it achieved.
 type Line struct {
-	Name      string `json:"name"`
-	Server    Stat   `json:"server_cpu_us"`
-	Walletd   Stat   `json:"walletd_cpu_us"`
-	Redis     Stat   `json:"redis_cpu_us"`
-	Kafka     Stat   `json:"kafka_cpu_us"`
-	ZooKeeper Stat   `json:"zookeeper_cpu_us"`
-	PerS      Stat   `json:"transfers_per_s"`
-	P50MS     Stat   `json:"p50_ms"`
-	P99MS     Stat   `json:"p99_ms"`
+	Name      string  `json:"name"`
+	Share     float64 `json:"share_of_maximum"` // of the transfers a second
+	Server    Stat    `json:"server_cpu_us"`
+	Walletd   Stat    `json:"walletd_cpu_us"`
+	Redis     Stat    `json:"redis_cpu_us"`
+	Kafka     Stat    `json:"kafka_cpu_us"`
+	ZooKeeper Stat    `json:"zookeeper_cpu_us"`
+	PerS      Stat    `json:"transfers_per_s"`
+	P50MS     Stat    `json:"p50_ms"`
+	P99MS     Stat    `json:"p99_ms"`
 }
 
 // Report is everything that was measured.
@@ -45,6 +47,29 @@ type Report struct {
 	Reason     string      `json:"reason,omitempty"`
 
 	Last map[string]bench.Report `json:"last_round"` // of each load, for the curves
+}
+
+// Order are the names of Last, as they were measured.
+func (r *Report) Order() (names []string) {
+	for _, l := range r.Loads {
+		names = append(names, l.Name)
+	}
+	return names
+}
+
+// ByLoad are the loads that tell what a transfer across partitions costs at a share of the maximum, the smallest first.
+func (r *Report) ByLoad() (lines []Line) {
+	for _, l := range r.Loads {
+		if l.Share > 0 && l.Share < 1 {
+			lines = append(lines, l)
+		}
+	}
+	for _, l := range r.Loads {
+		if l.Name == crossSingles {
+			lines = append(lines, l)
+		}
+	}
+	return lines
 }
 
 func server(r *bench.Report) float64 { return r.CPU.Server }
@@ -70,14 +95,14 @@ func (c *Config) report(m *measured, audit bench.Audit) Report {
 		ratio(loneSame+", p50", "ms", 0, m.figures(loneSame, p50)), ratio(loneCross+", p50", "ms", 0, m.figures(loneCross, p50)))
 	for _, s := range c.steps() {
 		of := func(f func(*bench.Report) float64) Stat { return statOf(m.figures(s.name, f)) }
-		r.Loads = append(r.Loads, Line{Name: c.named(s.name), Server: of(server),
+		r.Loads = append(r.Loads, Line{Name: c.named(s.name), Share: cmp.Or(s.rate, 1), Server: of(server),
 			Walletd:   of(func(r *bench.Report) float64 { return r.CPU.Walletd }),
 			Redis:     of(func(r *bench.Report) float64 { return r.CPU.Redis }),
 			Kafka:     of(func(r *bench.Report) float64 { return r.CPU.Kafka }),
 			ZooKeeper: of(func(r *bench.Report) float64 { return r.CPU.ZooKeeper }),
 			PerS:      of(func(r *bench.Report) float64 { return r.TransfersPerS }), P50MS: of(p50), P99MS: of(p99)})
 		if all := m.reports[s.name]; len(all) > 0 {
-			r.Last[s.name] = all[len(all)-1]
+			r.Last[c.named(s.name)] = all[len(all)-1]
 		}
 	}
 	return r

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"walletd/bench"
+	"walletd/bench/chart"
 )
 
 func (a *app) benchCmd() *cobra.Command {
@@ -20,7 +22,7 @@ func (a *app) benchCmd() *cobra.Command {
 func (a *app) benchTransferCmd() *cobra.Command {
 	var c bench.Config
 	var own bool
-	var ready, admin, workload, distribution string
+	var ready, admin, workload, distribution, svg string
 	cmd := &cobra.Command{
 		Use: "transfer", Short: "transfers under load: throughput, latency, CPU per transfer; then conservation and replay", Args: args(0, 0),
 		Long: `transfer opens accounts, funds them, moves money between them and reports transfers a second, latencies from the intended
@@ -32,7 +34,7 @@ transfer there once, replay = state; otherwise the run is void.`,
 			c.Workload, c.Distribution = bench.Workload(workload), bench.Distribution(distribution)
 			switch {
 			case own:
-				return a.benchOwn(cmd.Context(), c)
+				return a.benchOwn(cmd.Context(), c, svg)
 			case ready != "":
 				if err := c.ReadReadyFile(ready); err != nil {
 					return exit(exitUsage, "--ready-file: %w", err)
@@ -40,7 +42,7 @@ transfer there once, replay = state; otherwise the run is void.`,
 			default:
 				c.URL, c.Admin = a.server, admin
 			}
-			return a.bench(cmd.Context(), c)
+			return a.bench(cmd.Context(), c, svg)
 		},
 	}
 	f := cmd.Flags()
@@ -58,11 +60,12 @@ transfer there once, replay = state; otherwise the run is void.`,
 	f.Float64Var(&c.Rate, "rate", 0, "operations a second, open loop (0: as fast as they are answered)")
 	f.DurationVar(&c.Duration, "duration", 10*time.Second, "measured time")
 	f.DurationVar(&c.WarmUp, "warm-up", 2*time.Second, "before it")
+	f.StringVar(&svg, "svg", "", "draw the report into this file")
 	f.Uint64Var(&c.Seed, "seed", 1, "same seed, same transfers")
 	return cmd
 }
 
-func (a *app) bench(ctx context.Context, c bench.Config) error {
+func (a *app) bench(ctx context.Context, c bench.Config, svg string) error {
 	if err := c.Validate(); err != nil {
 		return exit(exitUsage, "%w", err)
 	}
@@ -71,6 +74,9 @@ func (a *app) bench(ctx context.Context, c bench.Config) error {
 	report, err := bench.Transfer(ctx, c)
 	bar.done()
 	if err != nil {
+		return err
+	}
+	if err := drawInto(svg, func(w io.Writer) error { return chart.Transfer(w, &report) }); err != nil {
 		return err
 	}
 	if a.output == "json" {
@@ -87,11 +93,11 @@ func (a *app) bench(ctx context.Context, c bench.Config) error {
 }
 
 // benchOwn measures a wallet that it starts.
-func (a *app) benchOwn(ctx context.Context, c bench.Config) error {
+func (a *app) benchOwn(ctx context.Context, c bench.Config, svg string) error {
 	return a.withOwnWallet(ctx, false, nil, func(ctx context.Context, _, ready string) error {
 		if err := c.ReadReadyFile(ready); err != nil {
 			return err
 		}
-		return a.bench(ctx, c)
+		return a.bench(ctx, c, svg)
 	})
 }

@@ -1,9 +1,11 @@
 package walletd
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"walletd/bench"
+	"walletd/bench/chart"
 	"walletd/bench/goals"
 	"walletd/deploy/local"
 )
@@ -19,7 +22,8 @@ import (
 func (a *app) benchGoalsCmd() *cobra.Command {
 	c := goals.Config{Journal: "file"}
 	var kafka bool
-	var keep []string
+	var flags []string
+	var svg string
 	cmd := &cobra.Command{
 		Use: "goals", Short: "hold a wallet of its own against what it was meant to cost, in multiples of the floor", Args: args(0, 0),
 		Long: `goals starts a wallet of its own and a redis-server for the floor, and measures in rounds, the floor in each: transfers across
@@ -32,7 +36,7 @@ and is no error.`,
 			if kafka {
 				c.Journal = "kafka"
 			}
-			return a.goals(cmd.Context(), c, kafka, keep)
+			return a.goals(cmd.Context(), c, kafka, flags, svg)
 		},
 	}
 	f := cmd.Flags()
@@ -45,11 +49,12 @@ and is no error.`,
 	f.IntVar(&c.Wallet.InFlight, "in-flight", 256, "transfers under way on each connection, one by one")
 	f.IntVar(&c.Floor.Bulks, "floor-bulks", 500, "bulks of the floor, of each kind, in a round")
 	f.Uint64Var(&c.Wallet.Seed, "seed", 1, "same seed, same transfers")
-	f.StringArrayVar(&keep, "wallet-flag", nil, "another flag for the wallet that is started, like --wallet-flag=--shards=4")
+	f.StringVar(&svg, "svg", "", "draw the report into this file")
+	f.StringArrayVar(&flags, "wallet-flag", nil, "another flag for the wallet that is started, like --wallet-flag=--shards=4")
 	return cmd
 }
 
-func (a *app) goals(ctx context.Context, c goals.Config, kafka bool, flags []string) error {
+func (a *app) goals(ctx context.Context, c goals.Config, kafka bool, flags []string, svg string) error {
 	c.Wallet.Token, c.Wallet.Distribution = a.token, bench.Uniform
 	c.Floor.Accounts, c.Floor.Bulk, c.Floor.Rounds, c.Floor.Seed = c.Wallet.Accounts, 128, 1, c.Wallet.Seed
 	check := c
@@ -77,6 +82,9 @@ func (a *app) goals(ctx context.Context, c goals.Config, kafka bool, flags []str
 	if err != nil {
 		return err
 	}
+	if err := drawInto(svg, func(w io.Writer) error { return chart.Goals(w, &report) }); err != nil {
+		return err
+	}
 	if a.output == "json" {
 		if err := json.NewEncoder(a.out).Encode(report); err != nil {
 			return err
@@ -86,6 +94,21 @@ func (a *app) goals(ctx context.Context, c goals.Config, kafka bool, flags []str
 	}
 	if report.Void {
 		return exit(exitDifferent, "the run is void: %s", report.Reason)
+	}
+	return nil
+}
+
+// drawInto draws into a file, if one is named.
+func drawInto(path string, draw func(io.Writer) error) error {
+	if path == "" {
+		return nil
+	}
+	var b bytes.Buffer
+	if err := draw(&b); err != nil {
+		return fmt.Errorf("--svg: %w", err)
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		return exit(exitFailed, "--svg: %w", err)
 	}
 	return nil
 }
