@@ -27,6 +27,7 @@ var arrows = map[string][]string{
 	"walletd/journal/relay":         {"walletd/journal", "walletd/journal/planted"},
 	"walletd/journal/planted":       {},
 	"walletd/luascripts":            {"walletd/journal", "walletd/journal/planted", "walletd/journal/rows", "walletd/journal/relay"},
+	"walletd/luascripts/rerun":      {"walletd/journal", "walletd/journal/rows", "walletd/luascripts"},
 	"walletd/shardrouter":           {"walletd/journal"},
 	"walletd/shardrouter/lane":      {"walletd/journal", "walletd/journal/planted", "walletd/journal/rows", "walletd/luascripts", "walletd/shardrouter"},
 	"walletd/shardrouter/keeper":    {"walletd/journal/...", "walletd/luascripts", "walletd/shardrouter"},

@@ -188,10 +188,10 @@ func (s *Shard) Run(ctx context.Context, t *Train) (Reply, error) {
 	return newReply(t), nil
 }
 
-func (s *Shard) evalsha(ctx context.Context, t *Train, sc script) error {
+func (s *Shard) evalsha(ctx context.Context, t *Train, sc script, more ...any) error {
 	t.sent = false
 	args := append(t.words[:0], "evalsha", sc.sha, len(s.keys))
-	args = append(append(args, s.keys...), t)
+	args = append(append(append(args, s.keys...), t), more...)
 	t.words = args
 	cmd := redis.NewCmd(ctx, args...)
 	_ = s.client.Process(ctx, cmd)

@@ -27,7 +27,7 @@ const (
 	exitFailed    = 1 // a fault that is none of the wallet's answers
 	exitUsage     = 2
 	exitRetry     = 7 // also when no server answers
-	exitDifferent = 9 // reconcile, verify: a difference was found
+	exitDifferent = 9 // reconcile, verify, verify-logic: a difference was found
 )
 
 // exitError carries an exit code with its message.
@@ -123,7 +123,7 @@ every event in a durable journal from which everything can be rebuilt.
 	}
 	root.AddCommand(a.devCmd(), a.roleCmd("gateway"), a.roleCmd("keeper"), a.roleCmd("projector"), a.roleCmd("all"), a.clusterCmd(), a.configCmd(),
 		a.accountCmd(), a.balanceCmd(), a.entriesCmd(), a.transferCmd(), a.transfersCmd(), a.reserveCmd(), a.confirmCmd(), a.cancelCmd(),
-		a.partitionCmd(), a.shardCmd(), a.journalCmd(), a.snapshotCmd(), a.drillCmd(), a.reconcileCmd(), a.benchCmd(), a.doctorCmd(), a.versionCmd())
+		a.partitionCmd(), a.shardCmd(), a.journalCmd(), a.snapshotCmd(), a.drillCmd(), a.reconcileCmd(), a.verifyLogicCmd(), a.benchCmd(), a.doctorCmd(), a.versionCmd())
 	return root
 }
 
