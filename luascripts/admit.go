@@ -2,6 +2,7 @@ package luascripts
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
@@ -77,8 +78,9 @@ func (s *Shard) Stop(ctx context.Context, epochs ...uint32) (admitted bool, err 
 // Look is what a keeper sees of the shard that it serves.
 type Look struct {
 	Parts    map[int]Part
-	Admitted bool // trains of the epoch may run
-	Primary  bool // it is no replica
+	Keeper   uint32 // the epoch of the keeper that admitted trains last; 0: the shard knows of none
+	Admitted bool   // trains of the epoch may run
+	Primary  bool   // it is no replica
 }
 
 // Look looks at a shard that is served in an epoch.
@@ -95,6 +97,9 @@ func (s *Shard) Look(ctx context.Context, epoch uint32) (l Look, err error) {
 	}
 	if l.Parts, err = parseParts(parts.Val()); err != nil {
 		return l, s.fault("look at", err)
+	}
+	if keeper := parts.Val()[keeperField]; len(keeper) == len(epochWord(0)) {
+		l.Keeper = binary.BigEndian.Uint32([]byte(keeper))
 	}
 	words, err := role.Slice()
 	if err != nil || len(words) == 0 {

@@ -2,11 +2,11 @@
 -- KEYS: parts
 -- ARGV[1]: the keeper's epoch u32; ARGV[2]: partition u16; ARGV[3]: what says who loads it;
 -- ARGV[4]: slice_ms u56, for a shard without a window
--- answers 1; 2 when records of it may be here; 0 when the shard has a later keeper, or serves the partition
+-- answers 1; 2 when records of it may be here; 0 when the shard is not this keeper's, or forgot that it is, or serves the partition
 
 -- Decide.
-local keeper, aside = redis.call('HGET', KEYS[1], 'keeper'), 'moving' .. ARGV[2]
-if keeper and struct.unpack('>I4', keeper) > struct.unpack('>I4', ARGV[1]) then return 0 end
+local aside = 'moving' .. ARGV[2]
+if redis.call('HGET', KEYS[1], 'keeper') ~= ARGV[1] then return 0 end
 if redis.call('HEXISTS', KEYS[1], ARGV[2]) == 1 then return 0 end
 local before = redis.call('HEXISTS', KEYS[1], aside)
 

@@ -227,4 +227,8 @@ func TestOvertakenKeepersMoveNothing(t *testing.T) {
 	if parts, err := s.Parts(ctx); err != nil || len(parts) != 1 || parts[0].Epoch != 6 {
 		t.Errorf("%v, %v", parts, err)
 	}
+	must(t, s.client.FlushAll(ctx).Err()) // the scripts stay
+	if _, err := s.Join(ctx, 5, 2, 3); !errors.Is(err, ErrOvertaken) {
+		t.Errorf("join of a shard that was emptied: %v", err)
+	}
 }

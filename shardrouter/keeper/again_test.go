@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -132,3 +133,24 @@ type stopped struct {
 }
 
 func (s *stopped) Stop(context.Context, ...uint32) (bool, error) { s.times++; return true, nil }
+
+// A shard that was emptied while it had no partitions is noticed, and a partition that comes is not loaded into it as if nothing had
+// happened: its outbox begins anew, and whoever waited behind the old end would never see what happens there.
+func TestAShardIsEmptiedWhileItHasNoPartitions(t *testing.T) {
+	c := newCluster(t, clusterOptions{servers: 2, partitions: 2})
+	c.keepAll()
+	b := c.bank(1, 100)
+	a := c.asker()
+	for i := range 20 { // its outbox has a past
+		if s := a.move(b.customers[0], b.customers[1], fmt.Sprint("before", i), 1, a.sure); s != journal.Confirmed {
+			t.Fatalf("%v", s)
+		}
+	}
+	c.moveTo(0, "s2")
+	c.redisCLI(0, "flushall")
+	c.moveTo(0, "s1")
+	if s := a.move(b.customers[0], b.customers[1], "after", 1, a.sure); s != journal.Confirmed {
+		t.Errorf("%v", s)
+	}
+	c.rest()
+}

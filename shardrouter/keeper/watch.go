@@ -100,6 +100,10 @@ func (r *reign) stillOurs(look luascripts.Look, expected []luascripts.Owned, dur
 	switch {
 	case !look.Primary:
 		return fmt.Errorf("%w: it became a replica", errShardLost)
+	case look.Keeper > r.epoch:
+		return fmt.Errorf("%w: the shard was taken over in epoch %d, ours is %d", errDeposed, look.Keeper, r.epoch)
+	case look.Keeper < r.epoch: // also where no partition would be missed: the outbox begins anew, and we would wait behind its end
+		return fmt.Errorf("%w: it does not know us any more", errShardLost)
 	case !look.Admitted: // with whatever data: what it ran last may be missing
 		return fmt.Errorf("%w: it has been started again, or its scripts were flushed", errShardLost)
 	}

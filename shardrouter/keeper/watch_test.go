@@ -34,7 +34,7 @@ func TestStillOurs(t *testing.T) {
 	at := func(epoch uint32, seq uint64) luascripts.Part { return luascripts.Part{Epoch: epoch, Seq: seq} }
 	durable := []luascripts.Mark{{Partition: 0, Epoch: 7, Seq: 10}, {Partition: 1, Epoch: 7, Seq: 20}}
 	fit := func(parts map[int]luascripts.Part) luascripts.Look {
-		return luascripts.Look{Parts: parts, Admitted: true, Primary: true}
+		return luascripts.Look{Parts: parts, Keeper: 7, Admitted: true, Primary: true}
 	}
 	good := map[int]luascripts.Part{0: at(7, 10), 1: at(7, 20)}
 	for what, c := range map[string]struct {
@@ -49,8 +49,10 @@ func TestStillOurs(t *testing.T) {
 		"in a later epoch":        {fit(map[int]luascripts.Part{0: at(7, 10), 1: at(8, 20)}), errDeposed},
 		"behind what is durable":  {fit(map[int]luascripts.Part{0: at(7, 10), 1: at(7, 19)}), errShardLost},
 		"an older copy came back": {fit(map[int]luascripts.Part{0: at(7, 3), 1: at(7, 20)}), errShardLost},
-		"started again":           {luascripts.Look{Parts: good, Primary: true}, errShardLost},
-		"a replica":               {luascripts.Look{Parts: good, Admitted: true}, errShardLost},
+		"started again":           {luascripts.Look{Parts: good, Keeper: 7, Primary: true}, errShardLost},
+		"a replica":               {luascripts.Look{Parts: good, Keeper: 7, Admitted: true}, errShardLost},
+		"taken over":              {luascripts.Look{Parts: good, Keeper: 8, Admitted: true, Primary: true}, errDeposed},
+		"without a keeper":        {luascripts.Look{Parts: good, Admitted: true, Primary: true}, errShardLost},
 	} {
 		if err := r.stillOurs(c.look, r.held.served(), durable); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", what, err, c.want)

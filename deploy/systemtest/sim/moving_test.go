@@ -168,7 +168,7 @@ func (s *shardClient) Join(ctx context.Context, keeper uint32, p, _ int) (luascr
 	before := false
 	err := s.obey(ctx, fmt.Sprintf("join %d", p), keeper, func() error {
 		of := s.parts[p]
-		if of != nil && of.serves {
+		if s.keeper != keeper || of != nil && of.serves {
 			return luascripts.ErrOvertaken
 		}
 		before = of != nil && of.aside != ""
@@ -211,6 +211,8 @@ func (j *joining) Serve(ctx context.Context, b *journal.Book) error {
 	return j.beginsHere(ctx, fmt.Sprintf("serve %d", j.p), j.keeper, b.Epoch, func() error {
 		of := j.parts[j.p]
 		switch {
+		case j.shardClient.keeper != j.keeper:
+			return luascripts.ErrOvertaken
 		case of != nil && of.serves && of.aside == "" && of.book.Epoch == mine.Epoch:
 			return nil
 		case of == nil || of.serves || of.aside != j.token:

@@ -34,7 +34,7 @@ func (r *redis) served() map[int]luascripts.Part {
 
 func (s *shardClient) Look(ctx context.Context, epoch uint32) (luascripts.Look, error) {
 	return ask(ctx, s.request("look"), func() (luascripts.Look, error) {
-		return luascripts.Look{Parts: s.served(), Admitted: s.admits[epoch] && s.begun[epoch], Primary: s.of == ""}, nil
+		return luascripts.Look{Parts: s.served(), Keeper: s.keeper, Admitted: s.admits[epoch] && s.begun[epoch], Primary: s.of == ""}, nil
 	})
 }
 
