@@ -152,7 +152,7 @@ func (w *wallet) movesEnd(s *schedule) {
 		return at.served()
 	})
 	for p, m := range at.moves {
-		if s.forgets() { // then a shard may not be what its journal says, and a move finds it out
+		if s.movesMayFail() {
 			w.t.Logf("the move of partition %d was given up: %s", p, m.Reason)
 		} else {
 			w.t.Errorf("the move of partition %d was given up: %s", p, m.Reason)
@@ -160,10 +160,11 @@ func (w *wallet) movesEnd(s *schedule) {
 	}
 }
 
-// forgets: one of the faults takes from a shard what it had.
-func (s *schedule) forgets() bool {
+// movesMayFail: one of the faults takes from a shard what it had, so that it is not what its journal says, and a move finds it out; or
+// it leaves no room for a partition.
+func (s *schedule) movesMayFail() bool {
 	return slices.ContainsFunc(s.faults, func(f planned) bool {
-		return slices.Contains([]string{kindKill, kindEmpty, kindOld, kindFlush, kindPolicy}, f.kind)
+		return slices.Contains([]string{kindKill, kindEmpty, kindOld, kindFlush, kindPolicy, kindFull}, f.kind)
 	})
 }
 
