@@ -25,7 +25,7 @@ type Effects interface {
 type applying struct {
 	*Book
 	e *Event
-	r Row
+	r *Row
 	x Effects
 }
 
@@ -33,13 +33,19 @@ type applying struct {
 // one, or that would break an invariant (a balance beyond its bounds, a credit of nobody), is ErrDamaged. The State may then
 // hold half of it: whoever keeps the State throws away what has not been committed.
 func (b *Book) Apply(e *Event, x Effects) error {
+	var r Row
+	if _, err := r.Parse(e.Packed); err != nil {
+		return fmt.Errorf("%w: event %v: %w", ErrDamaged, e.Position, err)
+	}
+	return b.ApplyRow(e, &r, x)
+}
+
+// ApplyRow is Apply for who has the event's row unpacked already.
+func (b *Book) ApplyRow(e *Event, r *Row, x Effects) error {
 	if e.Partition != b.Partition || e.Seq != b.Seq+1 {
 		return fmt.Errorf("%w: event %v does not follow seq %d of partition %d", ErrDamaged, e.Position, b.Seq, b.Partition)
 	}
-	a := applying{Book: b, e: e, x: x}
-	if _, err := a.r.Parse(e.Packed); err != nil {
-		return fmt.Errorf("%w: event %v: %w", ErrDamaged, e.Position, err)
-	}
+	a := applying{Book: b, e: e, r: r, x: x}
 	if err := a.apply(); err != nil {
 		return fmt.Errorf("%w: event %v (%v, %v): %w", ErrDamaged, e.Position, a.r.Op, e.Status, err)
 	}
@@ -103,7 +109,7 @@ func (a *applying) refuse() error {
 
 func (a *applying) setKey(detail uint64) {
 	a.State.SetKey(a.r.ID, KeyRecord{Status: a.e.Status, Op: a.r.Op, TimeMS: a.e.TimeMS, Epoch: a.e.Epoch, Seq: a.e.Seq, Detail: detail,
-		Content: append([]byte(nil), Content(a.e.Packed)...)})
+		Content: Content(a.e.Packed)})
 }
 
 // change writes one version of an account, after looking at its bounds.
@@ -157,7 +163,7 @@ func (a *applying) alter() error {
 }
 
 func (a *applying) transfer() error {
-	r := &a.r
+	r := a.r
 	if r.Account == r.To {
 		return fmt.Errorf("payer and payee are one account")
 	}
@@ -186,7 +192,7 @@ func (a *applying) credit(id ID, payer Handle, amount Amount) error {
 }
 
 func (a *applying) reserve() error {
-	r := &a.r
+	r := a.r
 	if err := a.move(r.Account, OpReserve, r.ID, r.To, r.Amount, -r.Amount, r.Amount); err != nil {
 		return err
 	}
@@ -261,7 +267,7 @@ func (a *applying) evict() error {
 }
 
 func (a *applying) deliver() error {
-	r := &a.r
+	r := a.r
 	if d := a.State.Delivered(r.Source); d != r.From || r.UpTo < r.From {
 		return fmt.Errorf("delivers %d…%d of partition %d, delivered is %d", r.From, r.UpTo, r.Source, d)
 	}

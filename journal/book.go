@@ -13,6 +13,7 @@ type State interface {
 	Details(Handle) ([]byte, bool)
 	SetDetails(Handle, []byte)
 	Key(ID) (KeyRecord, bool)
+	// SetKey's record shares memory with the event: the State copies what it keeps.
 	SetKey(ID, KeyRecord)
 	Reservation(ID) (Reservation, bool)
 	SetReservation(ID, Reservation)

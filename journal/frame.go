@@ -175,6 +175,35 @@ func (f *Frame) EachEvent(fn func(*Event) error) error {
 	return nil
 }
 
+// Find answers the event with this seq of an events frame; false when it has none. It does not look into the rows of
+// others.
+func (f *Frame) Find(seq uint64) (e Event, ok bool, err error) {
+	at, p := f.FirstSeq, f.Payload
+	for len(p) >= BlockHeadSize && at <= seq {
+		count, size := uint64(binary.BigEndian.Uint16(p[11:])), int(binary.BigEndian.Uint32(p[13:]))
+		if size > len(p)-BlockHeadSize {
+			break
+		}
+		events := p[BlockHeadSize : BlockHeadSize+size]
+		if seq >= at+count {
+			at, p = at+count, p[BlockHeadSize+size:]
+			continue
+		}
+		for ; ; at++ {
+			n, err := RowLen(events)
+			if err != nil || n >= len(events) {
+				return e, false, fmt.Errorf("%w: partition %d seq %d: event cut short", ErrBadFrame, f.Partition, at)
+			}
+			if at == seq {
+				return Event{Position: Position{Partition: f.Partition, Epoch: binary.BigEndian.Uint32(p[7:]), Seq: seq}, TimeMS: int64(u56(p)),
+					Status: Status(events[n]), Packed: events[:n:n]}, true, nil
+			}
+			events = events[n+1:]
+		}
+	}
+	return e, false, nil
+}
+
 func eachInBlock(e *Event, p []byte, count int, fn func(*Event) error) error {
 	for ; count > 0; count-- {
 		n, err := RowLen(p)

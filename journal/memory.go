@@ -20,6 +20,7 @@ type Memory struct {
 
 	keyTimes timeline // of Keys
 	resTimes timeline // of resolved Reservations
+	contents contents // of Keys
 }
 
 // NewMemory is an empty State.

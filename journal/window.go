@@ -6,6 +6,7 @@ import (
 
 // SetKey implements State, as the methods below do.
 func (m *Memory) SetKey(id ID, k KeyRecord) {
+	k.Content = m.contents.keep(k.Content)
 	m.Keys[id] = k
 	m.keyTimes.add(id, k.TimeMS)
 }
@@ -87,4 +88,22 @@ func (l *timeline) before(ms int64) (ids []ID) {
 		l.ids, l.first = append([]timed(nil), l.ids[l.first:]...), 0
 	}
 	return ids
+}
+
+// contents keeps the contents of key records, which come in order of time and go in that order, too: many share one piece of
+// memory, which is given back when the last of them has gone.
+type contents struct{ room []byte }
+
+const contentsRoom = 16 << 10
+
+func (c *contents) keep(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	if cap(c.room)-len(c.room) < len(b) {
+		c.room = make([]byte, 0, max(contentsRoom, len(b)))
+	}
+	start := len(c.room)
+	c.room = append(c.room, b...)
+	return c.room[start:len(c.room):len(c.room)]
 }

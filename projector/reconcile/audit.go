@@ -120,7 +120,9 @@ func (a *audit) replay(ctx context.Context) error {
 		}
 		slices.SortStableFunc(w.sources, func(x, y *source) int { return int(x.after) - int(y.after) })
 		w.compare()
-		w.view.arrived(w)
+		if err := w.view.arrived(ctx, w); err != nil {
+			return err
+		}
 	}
 	for {
 		var next *walker

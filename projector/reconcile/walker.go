@@ -21,6 +21,7 @@ type walker struct {
 	offset  int64
 	event   *journal.Event // being applied
 	row     journal.Row    // its row
+	leg     int            // of a delivery, the next one
 	timeMS  int64          // its time, never going back
 	sources []*source      // not compared yet, in the order of their `after`
 	claims  []Dump         // what shards say of themselves
@@ -57,7 +58,7 @@ func (w *walker) advance(ctx context.Context, records int, until uint64) error {
 			return errEnough
 		}
 		w.offset = offset
-		if err := w.take(record); err != nil {
+		if err := w.take(ctx, record); err != nil {
 			return err
 		}
 		w.offset = w.cursor.Offset
@@ -84,7 +85,7 @@ func (w *walker) damage(err error) {
 	w.audit.differ(Difference{Where: "journal", What: err.Error(), Partition: at.Partition, Position: at.String(), Offset: &offset})
 }
 
-func (w *walker) take(record []byte) error {
+func (w *walker) take(ctx context.Context, record []byte) error {
 	before := w.cursor
 	frame, verdict, err := w.cursor.Next(w.offset, record)
 	if err == nil && verdict == journal.Accepted {
@@ -97,8 +98,7 @@ func (w *walker) take(record []byte) error {
 	if verdict != journal.Accepted {
 		w.report.Dropped[verdict]++
 	}
-	w.view.arrived(w)
-	return nil
+	return w.view.arrived(ctx, w)
 }
 
 func (w *walker) apply(e *journal.Event) error {
@@ -106,8 +106,8 @@ func (w *walker) apply(e *journal.Event) error {
 		return fmt.Errorf("%w: event %v: %w", journal.ErrDamaged, e.Position, err)
 	}
 	w.suspect(e)
-	w.event, w.timeMS = e, max(w.book.TimeMS, e.TimeMS)
-	if err := w.book.Apply(e, w); err != nil {
+	w.event, w.timeMS, w.leg = e, max(w.book.TimeMS, e.TimeMS), 0
+	if err := w.book.ApplyRow(e, &w.row, w); err != nil {
 		return err
 	}
 	if w.row.Op == journal.OpDeliver {
@@ -142,7 +142,12 @@ func (w *walker) suspect(e *journal.Event) {
 }
 
 // Changed implements journal.Effects.
-func (w *walker) Changed(e *journal.Event, c journal.Change) { w.view.changed(w, e, &c) }
+func (w *walker) Changed(e *journal.Event, c journal.Change) {
+	w.view.changed(w, e, &c, w.leg)
+	if w.row.Op == journal.OpDeliver {
+		w.leg++
+	}
+}
 
 // Leg implements journal.Effects.
 func (w *walker) Leg(e *journal.Event, l journal.Leg) {

@@ -56,3 +56,10 @@ func (c *cache[K, V]) committed() {
 
 // dropped forgets what changed; what is kept is what the store holds.
 func (c *cache[K, V]) dropped() { clear(c.dirty) }
+
+// forget drops one record, changed or not.
+func (c *cache[K, V]) forget(k K) {
+	delete(c.dirty, k)
+	delete(c.young, k)
+	delete(c.old, k)
+}

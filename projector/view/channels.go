@@ -80,6 +80,13 @@ func (m *movements) reset(partition, partitions int) {
 	m.sent = m.sent[:0]
 }
 
+// add changes what the partition's accounts have of an asset.
+func (m *movements) add(asset journal.Asset, change int64) {
+	if change != 0 {
+		m.sums[asset] += change
+	}
+}
+
 func (m *movements) send(seq uint64, l *journal.Leg) {
 	sent := sentLeg{way{m.partition, l.Payee.Partition(m.partitions), l.Asset}, point{seq: seq, tally: tallyOf(l)}}
 	journal.AppendLeg(sent.packed[:0], *l)

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"walletd/journal"
 )
 
@@ -65,7 +63,7 @@ func (c *Cut) InFlight(partition int) (behind map[int]uint64, legs []Sent) {
 }
 
 // Each gives every record of a partition's Book, each kind sorted, in the order of Records' methods. What into is given it
-// must copy. In memory are the ids in the window, 16 bytes each.
+// must copy.
 func (c *Cut) Each(partition int, into Records) (err error) {
 	each := func(kind byte, size int, fn func(key, value []byte) error) {
 		if err != nil {
@@ -78,42 +76,22 @@ func (c *Cut) Each(partition int, into Records) (err error) {
 			return fn(key[prefixSize:], value)
 		})
 	}
-	each(keyAccount, handleSize, func(key, value []byte) error {
-		a, err := journal.ParseAccount(value)
-		into.Account(journal.Handle(key), a)
-		return err
+	err = c.newestGroups(partition, func(g *group) error {
+		into.Account(g.handle, g.account)
+		return nil
 	})
 	each(keyDetails, handleSize, func(key, value []byte) error {
 		into.Details(journal.Handle(key), value)
 		return nil
 	})
-	var ids []journal.ID
-	each(keyWindow, 8+idSize, func(key, _ []byte) error {
-		ids = append(ids, journal.ID(key[8:]))
-		return nil
-	})
-	slices.SortFunc(ids, func(a, b journal.ID) int { return bytes.Compare(a[:], b[:]) })
 	if err == nil {
-		err = c.named(keyTransfer, partition, ids, func(id journal.ID, value []byte) error {
-			k, _, err := parseTransfer(value)
-			if err == nil {
-				into.Key(id, k)
-			}
-			return err
-		})
+		err = c.keys(partition, into)
 	}
-	ids = ids[:0]
-	each(keyLive, idSize, func(key, _ []byte) error {
-		ids = append(ids, journal.ID(key))
-		return nil
+	each(keyLive, idSize, func(key, value []byte) error {
+		k, err := parseKept(value)
+		into.Reservation(journal.ID(key), k.Reservation)
+		return err
 	})
-	if err == nil {
-		err = c.named(keyReservation, partition, ids, func(id journal.ID, value []byte) error {
-			k, err := parseKept(value)
-			into.Reservation(id, k.Reservation)
-			return err
-		})
-	}
 	each(keyDelivered, 2, func(key, value []byte) error {
 		if len(value) != 8 {
 			return badRecord("delivered", value)
@@ -132,30 +110,74 @@ func (c *Cut) Each(partition int, into Records) (err error) {
 	return err
 }
 
-// named reads the records of a kind under these ids, which are sorted and all there: one way through the store, in whose
-// caches neighbours lie together.
-func (c *Cut) named(kind byte, partition int, ids []journal.ID, fn func(journal.ID, []byte) error) (err error) {
-	p := prefix(nil, kind, partition)
-	it, err := c.snap.NewIter(&pebble.IterOptions{LowerBound: p, UpperBound: behind(p)})
+// passIDs is about how many key records of a window are held in memory to be sorted (some 100 bytes each). A window of more is
+// read in several passes, each of which takes the ids of one range.
+var passIDs = 1 << 18
+
+// sampleEvery is how many ids stand behind one that is looked at to divide a window.
+const sampleEvery = 64
+
+// keys gives the key records of the window, sorted by id.
+func (c *Cut) keys(partition int, into Records) error {
+	g, err := c.view.progress(c.snap, partition)
 	if err != nil {
-		return fmt.Errorf("%w: scan %q: %w", ErrStore, kind, err)
+		return err
 	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	var key []byte
-	for _, id := range ids {
-		key = idKey(key[:0], kind, partition, id)
-		if !it.SeekGE(key) || !bytes.Equal(it.Key(), key) {
-			return errors.Join(it.Error(), badRecord(fmt.Sprintf("%q that is in the window", kind), key))
-		}
-		value, err := it.ValueAndErr()
+	bounds, err := c.passes(partition, g.windowFrom)
+	if err != nil {
+		return err
+	}
+	type named struct {
+		id     journal.ID
+		record journal.KeyRecord
+	}
+	var held []named
+	for i, from := range bounds {
+		held = held[:0]
+		last := i == len(bounds)-1
+		var room []byte // of contents: given up with the pass
+		err := c.eachKey(partition, g.windowFrom, func(id journal.ID, e *stored) error {
+			if bytes.Compare(id[:], from[:]) < 0 || (!last && bytes.Compare(id[:], bounds[i+1][:]) >= 0) {
+				return nil
+			}
+			k := e.record()
+			room = append(room, k.Content...)
+			k.Content = room[len(room)-len(k.Content):]
+			held = append(held, named{id, k})
+			return nil
+		})
 		if err != nil {
-			return fmt.Errorf("%w: read %q: %w", ErrStore, kind, err)
-		}
-		if err := fn(id, value); err != nil {
 			return err
+		}
+		slices.SortFunc(held, func(a, b named) int { return bytes.Compare(a.id[:], b.id[:]) })
+		for i := range held {
+			if k := &held[i].record; len(k.Content) == 0 {
+				k.Content = nil
+			}
+			into.Key(held[i].id, held[i].record)
 		}
 	}
 	return nil
+}
+
+// passes answers where the ranges of ids begin that a window is read in.
+func (c *Cut) passes(partition int, from uint64) (bounds []journal.ID, err error) {
+	var sample []journal.ID
+	n := 0
+	err = c.eachKey(partition, from, func(id journal.ID, _ *stored) error {
+		if n++; n%sampleEvery == 0 {
+			sample = append(sample, id)
+		}
+		return nil
+	})
+	slices.SortFunc(sample, func(a, b journal.ID) int { return bytes.Compare(a[:], b[:]) })
+	bounds = []journal.ID{{}}
+	for i := passIDs / sampleEvery; i > 0 && i < len(sample); i += passIDs / sampleEvery {
+		if sample[i] != bounds[len(bounds)-1] {
+			bounds = append(bounds, sample[i])
+		}
+	}
+	return bounds, err
 }
 
 // inFlight copies what the channels remember one by one.

@@ -37,31 +37,21 @@ func (r *Reading) Book(partition int) (*journal.Book, error) {
 			return fn(key[prefixSize:], value)
 		}))
 	}
-	load(keyAccount, handleSize, func(key, value []byte) (err error) {
-		m.Accounts[journal.Handle(key)], err = journal.ParseAccount(value)
-		return err
+	err = r.newestGroups(partition, func(g *group) error {
+		m.Accounts[g.handle] = g.account
+		return nil
 	})
 	load(keyDetails, handleSize, func(key, value []byte) error {
 		m.DetailsOf[journal.Handle(key)] = append([]byte(nil), value...)
 		return nil
 	})
-	load(keyWindow, 8+idSize, func(key, _ []byte) error {
-		id := journal.ID(key[8:])
-		k, _, ok, err := r.Keyed(id)
-		if err == nil && !ok {
-			err = badRecord("key in the window", key)
-		}
-		k.Content = append([]byte(nil), k.Content...) // without the rest of the row
-		m.SetKey(id, k)
-		return err
-	})
-	load(keyLive, idSize, func(key, _ []byte) error {
-		id := journal.ID(key)
-		k, ok, err := get(r.snap, idKey(nil, keyReservation, partition, id), parseKept)
-		if err == nil && !ok {
-			err = badRecord("live reservation", key)
-		}
-		m.SetReservation(id, k.Reservation)
+	err = errors.Join(err, r.eachKey(partition, g.windowFrom, func(id journal.ID, e *stored) error {
+		m.SetKey(id, e.record())
+		return nil
+	}))
+	load(keyLive, idSize, func(key, value []byte) error {
+		k, err := parseKept(value)
+		m.SetReservation(journal.ID(key), k.Reservation)
 		return err
 	})
 	load(keyFilter, 2, func(key, value []byte) error {
@@ -81,25 +71,102 @@ func (r *Reading) Book(partition int) (*journal.Book, error) {
 	return b, err
 }
 
-// Entry answers one line of a statement by its account, time and version, for auditors.
-func (r *Reading) Entry(h journal.Handle, timeMS int64, version uint64) (Entry, bool, error) {
-	p, ok := r.partitionOf(h)
-	if !ok {
-		return Entry{}, false, nil
-	}
-	key := entryKey(nil, p, h, timeMS, version)
-	return get(r.snap, key, func(b []byte) (Entry, error) { return parseEntry(key, b) })
-}
-
-// EachEntry calls fn for every entry of the partition, by account, oldest first.
-func (r *Reading) EachEntry(partition int, fn func(Entry) error) error {
-	return scan(r.snap, prefix(nil, keyEntry, partition), func(key, value []byte) error {
-		e, err := parseEntry(key, value)
+// newestGroups calls fn for the newest group of every account of the partition.
+func (r *Reading) newestGroups(partition int, fn func(*group) error) error {
+	var last journal.Handle
+	first := true
+	return scan(r.snap, prefix(nil, keyGroup, partition), func(key, value []byte) error {
+		if len(key) == groupKeySize && !first && last == journal.Handle(key[prefixSize:]) {
+			return nil
+		}
+		g, err := parseGroup(key, value)
 		if err != nil {
 			return err
 		}
-		return fn(e)
+		first, last = false, g.handle
+		return fn(&g)
 	})
+}
+
+// eachKey calls fn for the events that made the key records from a seq on.
+func (r *Reading) eachKey(partition int, from uint64, fn func(journal.ID, *stored) error) error {
+	if err := r.openChunks(); err != nil {
+		return err
+	}
+	return r.chunks.each(partition, from, func(e *stored) (bool, error) {
+		if id, ok := e.keyed(); ok {
+			return true, fn(id, e)
+		}
+		return true, nil
+	})
+}
+
+// Entry answers one line of a statement by its account, time and version, for auditors.
+func (r *Reading) Entry(h journal.Handle, timeMS int64, version uint64) (e Entry, ok bool, err error) {
+	p, ok := r.partitionOf(h)
+	if !ok {
+		return e, false, nil
+	}
+	ok = false
+	_, err = r.lines(p, h, span{fromMS: timeMS, beforeMS: timeMS, beforeVersion: version + 1}, func(l *Line) (bool, error) {
+		if l.Version != version || l.TimeMS != timeMS {
+			return false, nil
+		}
+		ok = true
+		e, err = r.entry(p, h, l)
+		return false, err
+	})
+	return e, ok && err == nil, err
+}
+
+// EachLine calls fn for every line of every statement of the partition, by account, newest first. The line is reused.
+func (r *Reading) EachLine(partition int, fn func(journal.Handle, *Line) error) error {
+	return scan(r.snap, prefix(nil, keyGroup, partition), func(key, value []byte) error {
+		g, err := parseGroup(key, value)
+		if err != nil {
+			return err
+		}
+		for {
+			l, ok, err := g.next()
+			if err != nil || !ok {
+				return err
+			}
+			if err := fn(g.handle, &l); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// Event answers an event as the store has it, and the detail of the key record that it made, for auditors: in the order of seqs
+// at hardly any cost. It is good until the next one is read.
+func (r *Reading) Event(partition int, seq uint64) (e journal.Event, detail uint64, ok bool, err error) {
+	if err := r.openChunks(); err != nil {
+		return e, 0, false, err
+	}
+	found, ok, err := r.chunks.event(partition, seq)
+	return found.Event, found.detail, ok, err
+}
+
+// EachID calls fn for every id that can be looked up in the partition, by its hash (HashOf), with the seq of the event that
+// made its key record: in no order.
+func (r *Reading) EachID(partition int, fn func(hash, seq uint64) error) error {
+	d, err := readDirectory(r.snap, partition)
+	if err != nil {
+		return err
+	}
+	for i := range d.runs {
+		ids, err := readRun(r.snap, partition, &d.runs[i])
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := fn(id.hash, id.seq); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // EachListed calls fn for every line of the partition's listings of reservations: by payer, status (0: of all) and time.

@@ -8,23 +8,25 @@ import (
 type effects struct {
 	f       *Fold
 	row     journal.Row
+	leg     int // of a delivery, the next one
 	flagged int
 }
 
 // Changed implements journal.Effects.
 func (x *effects) Changed(e *journal.Event, c journal.Change) {
 	s := x.f.state
-	s.key = entryKey(s.key[:0], s.partition, c.Account, s.now.timeMS, c.After.Version)
-	s.val = appendEntry(s.val[:0], e, &c)
-	s.put(s.key, s.val)
-	x.f.tally.sums[c.After.Asset] += int64(c.After.Available+c.After.Reserved) - int64(c.Before.Available+c.Before.Reserved)
+	s.line(e, &c, x.leg)
+	if x.row.Op == journal.OpDeliver {
+		x.leg++
+	}
+	x.f.tally.add(c.After.Asset, int64(c.After.Available+c.After.Reserved)-int64(c.Before.Available+c.Before.Reserved))
 	if x.row.Op == journal.OpConfirm && c.After.Reserved < c.Before.Reserved { // the payer's side
 		s.key = captureKey(s.key[:0], s.partition, c.ID, e.Seq)
 		s.put(s.key, capture{x.row.ID, c.Amount}.append(nil))
 	}
 	if c.Flagged {
 		s.key = flaggedKey(s.key[:0], s.partition, e.Seq, x.flagged)
-		s.val = entryKey(s.val[:0], s.partition, c.Account, s.now.timeMS, c.After.Version)
+		s.val = appendFlagged(s.val[:0], c.Account, s.now.timeMS, c.After.Version)
 		s.put(s.key, s.val)
 		x.flagged++
 	}

@@ -181,6 +181,52 @@ func parseCursor(text string) (timeMS int64, version uint64, err error) {
 	return timeMS, version, nil
 }
 
+// entry makes the whole line of a statement: the group's part, and what its event says.
+func (r *Reading) entry(partition int, h journal.Handle, l *Line) (e Entry, err error) {
+	e = Entry{Account: h, Version: l.Version, TimeMS: l.TimeMS, Flagged: l.Flagged, AvailableChange: l.AvailableChange, ReservedChange: l.ReservedChange,
+		AvailableAfter: l.AvailableAfter, ReservedAfter: l.ReservedAfter}
+	of, err := r.event(partition, l.Seq)
+	if err != nil {
+		return e, err
+	}
+	e.Position, e.Of = of.Position, of.row.Op
+	switch row := &of.row; row.Op {
+	case journal.OpTransfer, journal.OpPay, journal.OpReserve:
+		e.ID, e.Amount, e.Counterparty = row.ID, row.Amount, row.To
+		if h != row.Account {
+			e.Counterparty = row.Account
+		}
+	case journal.OpDeliver:
+		if l.Leg >= row.LegCount {
+			return e, fmt.Errorf("%w: leg %d of event %v", ErrStore, l.Leg, of.Position)
+		}
+		leg := row.Leg(l.Leg)
+		e.Of, e.ID, e.Amount, e.Counterparty = leg.Of, leg.ID, leg.Amount, leg.Payer
+	case journal.OpConfirm:
+		e.ID, e.Counterparty, e.Amount = row.Reservation, row.To, -(l.AvailableChange + l.ReservedChange)
+		if l.ReservedChange == 0 { // the payee's side
+			e.Amount = l.AvailableChange
+			return e, r.ofPayer(&e)
+		}
+	case journal.OpCancel, journal.OpExpire:
+		e.Of, e.ID, e.Amount = journal.OpCancel, row.ID, l.AvailableChange
+		if of.Status == journal.Expired {
+			e.Of = journal.OpExpire
+		}
+		k, _, err := r.kept(row.ID)
+		e.Counterparty = k.To
+		return e, err
+	}
+	return e, nil
+}
+
+// ofPayer takes the payer of a confirm from its reservation.
+func (r *Reading) ofPayer(e *Entry) error {
+	k, _, err := r.kept(e.ID)
+	e.Counterparty = k.Payer
+	return err
+}
+
 // span is a part of a statement: fromMS ≤ time, and before (beforeMS, beforeVersion). 0: no bound.
 type span struct {
 	fromMS        int64
@@ -188,21 +234,64 @@ type span struct {
 	beforeVersion uint64
 }
 
-// entries calls fn for the entries of the span, newest first, until it answers false; more: there are others behind.
-func (r *Reading) entries(partition int, h journal.Handle, s span, fn func(Entry) (bool, error)) (more bool, err error) {
-	o := pebble.IterOptions{LowerBound: entryKey(nil, partition, h, s.fromMS, 0), UpperBound: behind(handleKey(nil, keyEntry, partition, h))}
-	if s.beforeMS != 0 || s.beforeVersion != 0 {
-		o.UpperBound = entryKey(nil, partition, h, s.beforeMS, s.beforeVersion)
+func (s *span) behind(l *Line) bool {
+	return (s.beforeMS != 0 || s.beforeVersion != 0) && (l.TimeMS > s.beforeMS || (l.TimeMS == s.beforeMS && l.Version >= s.beforeVersion))
+}
+
+// lines calls fn for the lines of the span, newest first, until it answers false; more: there are others behind.
+func (r *Reading) lines(partition int, h journal.Handle, s span, fn func(*Line) (bool, error)) (more bool, err error) {
+	it, err := r.accounts(partition)
+	if err != nil {
+		return false, err
 	}
-	err = backwards(r.snap, &o, func(key, value []byte) (bool, error) {
-		e, err := parseEntry(key, value)
+	seek := handleKey(nil, keyGroup, partition, h)
+	if s.beforeMS != 0 || s.beforeVersion != 0 { // the first group whose oldest line is before the bound
+		seek = groupKey(nil, partition, h, s.beforeMS, s.beforeVersion)
+	}
+	wanted := true
+	for ok := it.SeekPrefixGE(seek); ok; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return false, fmt.Errorf("%w: read a statement: %w", ErrStore, err)
+		}
+		g, err := parseGroup(it.Key(), value)
 		if err != nil {
 			return false, err
 		}
-		wanted, err := fn(e)
-		return wanted, err
-	}, &more)
-	return more, err
+		for {
+			l, ok, err := g.next()
+			if err != nil {
+				return false, err
+			}
+			if !ok {
+				break
+			}
+			if s.behind(&l) {
+				continue
+			}
+			if l.TimeMS < s.fromMS || !wanted {
+				return !wanted && l.TimeMS >= s.fromMS, nil
+			}
+			if wanted, err = fn(&l); err != nil {
+				return false, err
+			}
+		}
+	}
+	if err := it.Error(); err != nil {
+		return false, fmt.Errorf("%w: read a statement: %w", ErrStore, err)
+	}
+	return false, nil
+}
+
+// entries is lines, with what their events say.
+func (r *Reading) entries(partition int, h journal.Handle, s span, fn func(Entry) (bool, error)) (more bool, err error) {
+	return r.lines(partition, h, s, func(l *Line) (bool, error) {
+		e, err := r.entry(partition, h, l)
+		if err != nil {
+			return false, err
+		}
+		return fn(e)
+	})
 }
 
 // backwards calls fn for the records within the bounds, last first, until it answers false; then more says whether there

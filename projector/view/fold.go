@@ -47,6 +47,7 @@ func (v *View) Fold(partition int) (*Fold, error) {
 	f := &Fold{view: v, state: s, at: at, book: &journal.Book{Partition: partition, Partitions: v.config.Partitions, State: s}}
 	f.effects.f = f
 	f.rewind()
+	s.accounts.all = at.book.seq == 0
 	v.folding[partition] = true
 	v.waits[partition].restart()
 	return f, nil
@@ -56,7 +57,7 @@ func (v *View) Fold(partition int) (*Fold, error) {
 func (f *Fold) rewind() {
 	f.cursor = f.at.cursor
 	f.book.Epoch, f.book.Seq, f.book.TimeMS, f.book.EvictedMS = f.at.book.epoch, f.at.book.seq, f.at.book.timeMS, f.at.evictedMS
-	f.state.window.rewind(f.at.evictedMS)
+	f.state.window.rewind(&f.at)
 	f.tally.reset(f.book.Partition, f.book.Partitions)
 	f.events, f.broken = 0, false
 }
@@ -66,8 +67,8 @@ func (f *Fold) Close() error {
 	f.view.mu.Lock()
 	defer f.view.mu.Unlock()
 	delete(f.view.folding, f.book.Partition)
-	if err := f.state.batch.Close(); err != nil {
-		return fmt.Errorf("close fold of partition %d: %w: %w", f.book.Partition, ErrStore, err)
+	if err := f.state.close(); err != nil {
+		return fmt.Errorf("close fold of partition %d: %w", f.book.Partition, err)
 	}
 	return nil
 }
@@ -100,7 +101,10 @@ func (f *Fold) Take(offset int64, record []byte) (journal.Verdict, error) {
 		f.setGenesis(record)
 	}
 	if err == nil && verdict == journal.Accepted {
-		err = frame.EachEvent(f.apply)
+		if err = frame.EachEvent(f.apply); err == nil && frame.Kind == journal.FrameEvents {
+			f.state.putChunk(&frame)
+			err = f.state.err
+		}
 	}
 	if err != nil {
 		f.broken = true
@@ -122,10 +126,9 @@ func (f *Fold) apply(e *journal.Event) error {
 	if _, err := row.Parse(e.Packed); err != nil {
 		return fmt.Errorf("%w: event %v: %w", journal.ErrDamaged, e.Position, err)
 	}
-	f.state.row = e.Packed
-	f.state.now = place{e.Epoch, e.Seq, max(f.book.TimeMS, e.TimeMS)}
-	f.effects.flagged = 0
-	err := f.book.Apply(e, &f.effects)
+	f.state.op, f.state.now = row.Op, place{e.Epoch, e.Seq, max(f.book.TimeMS, e.TimeMS)}
+	f.effects.flagged, f.effects.leg = 0, 0
+	err := f.book.ApplyRow(e, row, &f.effects)
 	if f.state.err != nil { // then what Apply says stands on answers that were none
 		return f.state.err
 	}
@@ -144,8 +147,8 @@ func (f *Fold) Commit() error {
 	if f.cursor == f.at.cursor {
 		return nil
 	}
-	at := progress{f.cursor, place{f.book.Epoch, f.book.Seq, f.book.TimeMS}, f.book.EvictedMS}
-	err := f.state.flush()
+	at := progress{f.cursor, place{f.book.Epoch, f.book.Seq, f.book.TimeMS}, f.book.EvictedMS, f.state.window.from}
+	runs, err := f.state.flush()
 	if planted.Is(planted.ProjectionOffset) {
 		_ = f.view.db.Set(prefix(nil, keyCursor, f.book.Partition), at.append(nil), pebble.Sync)
 	}
@@ -161,7 +164,7 @@ func (f *Fold) Commit() error {
 		f.broken = true
 		return fmt.Errorf("commit partition %d: %w", f.book.Partition, err)
 	}
-	f.state.committed()
+	f.state.committed(runs)
 	f.at = at
 	f.tally.reset(f.book.Partition, f.book.Partitions)
 	f.events = 0

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -83,19 +85,57 @@ func fold(t testing.TB, h *history.History, partition int, seq uint64) *journal.
 	return b
 }
 
-// contents are all records of the store, as text.
+// contents is everything that the store says, as text. How lines are grouped and ids lie in runs depends on where commits
+// were, so of these it is the lines, the accounts and the ids.
 func contents(t testing.TB, v *View) string {
 	t.Helper()
 	var b bytes.Buffer
+	var ids []string
+	var last journal.Handle
 	it, err := v.db.NewIter(&pebble.IterOptions{})
 	must(t, err)
 	for ok := it.First(); ok; ok = it.Next() {
 		value, err := it.ValueAndErr()
 		must(t, err)
-		fmt.Fprintf(&b, "%q %x\n", it.Key(), value)
+		switch key := it.Key(); key[0] {
+		case keyGroup:
+			g, err := parseGroup(key, value)
+			must(t, err)
+			if g.handle != last {
+				last = g.handle
+				fmt.Fprintf(&b, "account %x %+v\n", last, g.account)
+			}
+			for {
+				l, ok, err := g.next()
+				must(t, err)
+				if !ok {
+					break
+				}
+				fmt.Fprintf(&b, "line %x %+v\n", last, l)
+			}
+		case keyRun:
+			for ; len(value) > 0; value = value[bucketItem:] {
+				ids = append(ids, fmt.Sprintf("id %x %v", key[1:prefixSize], parseID(value)))
+			}
+		case keyRuns:
+		default:
+			fmt.Fprintf(&b, "%q %x\n", key, value)
+		}
 	}
 	must(t, it.Close())
-	return b.String()
+	slices.Sort(ids)
+	return b.String() + strings.Join(ids, "\n")
+}
+
+// firstDifference shows where two texts part.
+func firstDifference(have, want string) string {
+	a, b := strings.Split(have, "\n"), strings.Split(want, "\n")
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return fmt.Sprintf("line %d: have %s, want %s", i, a[i], b[i])
+		}
+	}
+	return fmt.Sprintf("have %d lines, want %d", len(a), len(b))
 }
 
 func must(t testing.TB, err error) {

@@ -3,29 +3,30 @@ package view
 import (
 	"encoding/binary"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"walletd/journal"
 )
 
 // The store's keys: one letter, the partition (u16), then what follows. Values are in records.go.
 const (
 	keyMarker      = 'm' // (no partition) -> format, wallet, partitions: text
-	keyCursor      = 'c' // -> cursor
+	keyCursor      = 'c' // -> progress
 	keyGenesis     = 'g' // -> SHA-256 of the partition's first record: whose log this is
-	keyAccount     = 'a' // handle -> journal.Account
+	keyChunk       = 'e' // seq u64 of its first event -> chunk: the events of a frame as they came
+	keyGroup       = 'a' // handle, then ^time_ms u56, ^version u48 of its oldest line -> group: the account behind its newest line, and its lines
 	keyDetails     = 'd' // handle -> created_ms, details: as journal.State keeps them
-	keyTransfer    = 'k' // id -> journal.KeyRecord without content, then the row as it came
-	keyReservation = 'r' // id -> journal.Reservation, place
+	keyRuns        = 'j' // -> directory of the runs of ids
+	keyRun         = 'k' // run u32, bucket u32 -> ids and the seqs of their events, sorted
+	keyLive        = 'h' // id -> journal.Reservation, place: those that have not been evicted
+	keyReservation = 'r' // id -> the same: those that have
 	keyListing     = 'l' // payer, status (0: any), created_ms, id -> nothing
-	keyEntry       = 'e' // handle, time_ms, version -> entry; time never goes back, so this is also the order of versions
 	keyCapture     = 'p' // reservation, seq -> capture
 	keyDelivered   = 'v' // source u16 -> seq
 	keySum         = 's' // asset u16 -> sum of available + reserved
 	keySent        = 'o' // payee's partition u16, asset u16 -> tally of decided legs
 	keyReceived    = 'i' // payer's partition u16, asset u16 -> tally of credited legs
-	keyFlagged     = 'f' // seq, number within the event -> flagged credit
-	keyWindow      = 'w' // time_ms u64, id -> nothing: the key records that have not been evicted
-	keyLive        = 'h' // id -> nothing: the reservations that have not been evicted
-	keyResolved    = 'z' // resolved_ms u64, id -> nothing: those of them that are not open
+	keyFlagged     = 'f' // seq, number within the event -> handle, time_ms u64, version u64 of the flagged line
 	keyFilter      = 'b' // number u16 -> journal.FilterBlock
 )
 
@@ -55,15 +56,47 @@ func tallyKey(dst []byte, kind byte, partition, other int, asset journal.Asset) 
 	return binary.BigEndian.AppendUint16(numberKey(dst, kind, partition, other), uint16(asset))
 }
 
-func entryKey(dst []byte, partition int, h journal.Handle, timeMS int64, version uint64) []byte {
-	dst = binary.BigEndian.AppendUint64(handleKey(dst, keyEntry, partition, h), uint64(timeMS))
-	return binary.BigEndian.AppendUint64(dst, version)
+func chunkKey(dst []byte, partition int, first uint64) []byte {
+	return binary.BigEndian.AppendUint64(prefix(dst, keyChunk, partition), first)
 }
 
-// parseEntryKey reads what stands behind the handle.
-func parseEntryKey(key []byte) (timeMS int64, version uint64) {
-	b := key[prefixSize+handleSize:]
-	return int64(binary.BigEndian.Uint64(b)), binary.BigEndian.Uint64(b[8:])
+// An account's groups lie newest first, so that the first one whose oldest line is not later than a time has the last line of
+// that time: one seek. All of them have the same prefix (Comparer).
+const (
+	groupPrefixSize = prefixSize + handleSize
+	groupKeySize    = groupPrefixSize + 7 + 6
+)
+
+func groupKey(dst []byte, partition int, h journal.Handle, timeMS int64, version uint64) []byte {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], ^uint64(timeMS))
+	binary.BigEndian.PutUint64(b[8:], ^version)
+	return append(append(handleKey(dst, keyGroup, partition, h), b[1:8]...), b[10:]...)
+}
+
+// parseGroupKey reads what stands behind the handle.
+func parseGroupKey(key []byte) (timeMS int64, version uint64) {
+	var b [16]byte
+	copy(b[1:], key[groupPrefixSize:groupPrefixSize+7])
+	copy(b[10:], key[groupPrefixSize+7:])
+	return int64(^binary.BigEndian.Uint64(b[:]) & (1<<56 - 1)), ^binary.BigEndian.Uint64(b[8:]) & (1<<48 - 1)
+}
+
+// Comparer is of the store's keys, for whoever opens it by hand. It is Pebble's own, which orders by bytes, but for the groups' prefix: an account's groups have one entry in a table's
+// filter. Under another name a store of an older format could not be opened, to be told from a foreign one.
+func Comparer() *pebble.Comparer {
+	c := *pebble.DefaultComparer
+	c.Split = func(key []byte) int {
+		if len(key) > groupPrefixSize && key[0] == keyGroup {
+			return groupPrefixSize
+		}
+		return len(key)
+	}
+	return &c
+}
+
+func runKey(dst []byte, partition int, run, bucket uint32) []byte {
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(prefix(dst, keyRun, partition), run), bucket)
 }
 
 func listingKey(dst []byte, partition int, payer journal.Handle, status journal.Status, createdMS int64, id journal.ID) []byte {
@@ -80,13 +113,6 @@ func parseListingKey(key []byte) (createdMS int64, id journal.ID) {
 func captureKey(dst []byte, partition int, reservation journal.ID, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(idKey(dst, keyCapture, partition, reservation), seq)
 }
-
-// timeKey is of keyWindow or keyResolved.
-func timeKey(dst []byte, kind byte, partition int, ms int64, id journal.ID) []byte {
-	return append(binary.BigEndian.AppendUint64(prefix(dst, kind, partition), uint64(ms)), id[:]...)
-}
-
-const timeKeySize = prefixSize + 8 + idSize
 
 func flaggedKey(dst []byte, partition int, seq uint64, n int) []byte {
 	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint64(prefix(dst, keyFlagged, partition), seq), uint16(n))

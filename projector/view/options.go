@@ -9,9 +9,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// noSync is how batches are written. The projection can be rebuilt, so it needs no fsync; it needs that data and cursor
-// stay together, and a batch is atomic either way. The log of batches (WAL) is on, so a killed process loses next to
-// nothing; a lost machine loses the last batches, together with their cursors, and they are folded again.
+// noSync is how batches are written: there is nothing to sync. The journal is the log of what the store holds, so the store
+// keeps none of its own (DisableWAL). What lies in its memory is lost with the process and folded again: a batch is written
+// whole, and memory tables are written in the order of their batches, each by one edit of the manifest, so that what is left is
+// always a prefix of the commits, data and cursors together.
 var noSync = pebble.NoSync
 
 // options are Pebble's. What is not here keeps its default on purpose: it is not ours to tune.
@@ -22,34 +23,37 @@ func (v *View) options() *pebble.Options {
 		ReadOnly:  c.ReadOnly,
 		CacheSize: c.CacheBytes,
 		Logger:    logger{v.dead},
+		Comparer:  Comparer(),
 		// The newest: a store is never given back to an older build, but rebuilt.
 		FormatMajorVersion: pebble.FormatNewest,
-		// The fold writes in bulk, ids are hashes: large memtables keep the merging of random keys rare (a tenth of the
-		// fold's CPU between 32 and 128 MiB).
-		MemTableSize: 64 << 20,
+		DisableWAL:         true,
+		// The fold writes in bulk, handles are hashes: large memtables keep the merging of random keys rare.
+		MemTableSize: uint64(c.MemoryBytes),
 		// One being filled, one being flushed, one in reserve; then writes wait: at most 192 MiB.
 		MemTableStopWritesThreshold: 3,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,
 		// A small machine is shared with shards and gateway: one compaction, a second one only when it falls behind.
 		CompactionConcurrencyRange: func() (lower, upper int) { return 1, 2 },
-		// Without this Pebble syncs the WAL only at its end: spread the writing out.
-		WALBytesPerSync: 1 << 20,
-		BytesPerSync:    1 << 20,
-		DisableWAL:      false,
-		MaxOpenFiles:    1000,
+		BytesPerSync:               1 << 20,
+		MaxOpenFiles:               1000,
 	}
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
 	o.FS = roomFS{o.FS, v.room, v.dead}
 	for i := range o.Levels {
-		// 10 bits a key: most look-ups of ids that are not there (and of levels that do not have it) read no block.
+		// 10 bits a key: most look-ups of accounts that are not there (and of levels that do not have them) read no block.
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].BlockSize = 8 << 10
 	}
-	// Half of the bytes are hashes; the fast algorithms take most of the gain there is.
-	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
+	// Half of the bytes are hashes. The fast algorithms cost a fifth of the fold where everything is compressed each time that it is
+	// merged; so what has come to rest is.
+	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings {
+		s, last := pebble.DBCompressionNone, len(pebble.DBCompressionNone.Levels)-1
+		s.Levels[last] = pebble.DBCompressionFastest.Levels[last]
+		return s
+	})
 	return o
 }
 

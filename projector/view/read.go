@@ -13,19 +13,82 @@ import (
 
 // Reading is one state of the store. Close it soon: it keeps what has been overwritten since.
 type Reading struct {
-	view *View
-	snap *pebble.Snapshot
+	view   *View
+	snap   *pebble.Snapshot
+	chunks *chunks                  // nil: no event has been read yet
+	runs   map[int]directory        // of partitions in which an id has been looked up
+	groups map[int]*pebble.Iterator // over partitions' groups
 }
 
 // Read takes a state of the store.
-func (v *View) Read() *Reading { return &Reading{v, v.db.NewSnapshot()} }
+func (v *View) Read() *Reading { return &Reading{view: v, snap: v.db.NewSnapshot()} }
 
 // Close gives it up.
-func (r *Reading) Close() error {
-	if err := r.snap.Close(); err != nil {
-		return fmt.Errorf("%w: close snapshot: %w", ErrStore, err)
+func (r *Reading) Close() (err error) {
+	if r.chunks != nil {
+		err = r.chunks.close()
 	}
-	return nil
+	for _, it := range r.groups {
+		if e := it.Close(); e != nil {
+			err = errors.Join(err, fmt.Errorf("%w: read accounts: %w", ErrStore, e))
+		}
+	}
+	if e := r.snap.Close(); e != nil {
+		err = errors.Join(err, fmt.Errorf("%w: close snapshot: %w", ErrStore, e))
+	}
+	return err
+}
+
+// event reads an event; what it answers is good until the next one is read.
+func (r *Reading) event(partition int, seq uint64) (stored, error) {
+	if err := r.openChunks(); err != nil {
+		return stored{}, err
+	}
+	e, ok, err := r.chunks.event(partition, seq)
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: event %d of partition %d is not there", ErrStore, seq, partition)
+	}
+	return e, err
+}
+
+func (r *Reading) openChunks() (err error) {
+	if r.chunks == nil {
+		r.chunks, err = openChunks(r.snap)
+	}
+	return err
+}
+
+// accounts is an iterator over a partition's groups.
+func (r *Reading) accounts(partition int) (*pebble.Iterator, error) {
+	if it := r.groups[partition]; it != nil {
+		return it, nil
+	}
+	p := prefix(nil, keyGroup, partition)
+	it, err := r.snap.NewIter(within(p))
+	if err != nil {
+		return nil, fmt.Errorf("%w: read accounts: %w", ErrStore, err)
+	}
+	if r.groups == nil {
+		r.groups = map[int]*pebble.Iterator{}
+	}
+	r.groups[partition] = it
+	return it, nil
+}
+
+// newestGroup reads an account as its newest group has it.
+func newestGroup(it *pebble.Iterator, partition int, h journal.Handle) (a journal.Account, ok bool, err error) {
+	if !it.SeekPrefixGE(handleKey(nil, keyGroup, partition, h)) {
+		if err := it.Error(); err != nil {
+			return a, false, fmt.Errorf("%w: read account: %w", ErrStore, err)
+		}
+		return a, false, nil
+	}
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return a, false, fmt.Errorf("%w: read account: %w", ErrStore, err)
+	}
+	g, err := parseGroup(it.Key(), value)
+	return g.account, err == nil, err
 }
 
 // reading runs fn on one state of the store.
@@ -80,7 +143,11 @@ func (r *Reading) Account(h journal.Handle) (a Account, ok bool, err error) {
 		return a, false, nil
 	}
 	a.Handle = h
-	if a.Account, ok, err = get(r.snap, handleKey(nil, keyAccount, p, h), journal.ParseAccount); err != nil || !ok {
+	it, err := r.accounts(p)
+	if err != nil {
+		return a, false, err
+	}
+	if a.Account, ok, err = newestGroup(it, p, h); err != nil || !ok {
 		return a, ok, err
 	}
 	if a.CreatedMS, a.Details, err = r.details(h); err != nil {

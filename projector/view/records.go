@@ -42,15 +42,18 @@ type progress struct {
 	cursor    journal.Cursor
 	book      place
 	evictedMS int64
+	// windowFrom is the seq from which on events' keys, and the reservations that they ended, may be in the window.
+	windowFrom uint64
 }
 
-const progressSize = 8 + 4 + 8 + 32 + placeSize + 8
+const progressSize = 8 + 4 + 8 + 32 + placeSize + 8 + 8
 
 func (p progress) append(dst []byte) []byte {
 	c := p.cursor
 	dst = binary.BigEndian.AppendUint64(dst, uint64(c.Offset))
 	dst = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(dst, c.Epoch), c.Seq)
-	return binary.BigEndian.AppendUint64(p.book.append(append(dst, c.Chain[:]...)), uint64(p.evictedMS))
+	dst = binary.BigEndian.AppendUint64(p.book.append(append(dst, c.Chain[:]...)), uint64(p.evictedMS))
+	return binary.BigEndian.AppendUint64(dst, p.windowFrom)
 }
 
 func parseProgress(partition int, b []byte) (p progress, err error) {
@@ -60,44 +63,8 @@ func parseProgress(partition int, b []byte) (p progress, err error) {
 	p.cursor = journal.Cursor{Partition: partition, Offset: int64(binary.BigEndian.Uint64(b)), Epoch: binary.BigEndian.Uint32(b[8:]),
 		Seq: binary.BigEndian.Uint64(b[12:]), Chain: journal.Hash(b[20:52])}
 	p.book, p.evictedMS = parsePlace(b[52:]), int64(binary.BigEndian.Uint64(b[52+placeSize:]))
+	p.windowFrom = binary.BigEndian.Uint64(b[60+placeSize:])
 	return p, nil
-}
-
-// appendEntry packs an entry's value: of u8, flagged u8, id 16, other 12, then varints: amount, changes of available and
-// reserved, both afterwards, epoch, seq. Account, time and version are its key.
-func appendEntry(dst []byte, e *journal.Event, c *journal.Change) []byte {
-	flagged := byte(0)
-	if c.Flagged {
-		flagged = 1
-	}
-	dst = append(dst, byte(c.Of), flagged)
-	dst = append(append(dst, c.ID[:]...), c.Other[:]...)
-	dst = binary.AppendUvarint(dst, uint64(c.Amount))
-	dst = binary.AppendVarint(dst, int64(c.After.Available-c.Before.Available))
-	dst = binary.AppendVarint(dst, int64(c.After.Reserved-c.Before.Reserved))
-	dst = binary.AppendVarint(dst, int64(c.After.Available))
-	dst = binary.AppendUvarint(dst, uint64(c.After.Reserved))
-	return binary.AppendUvarint(binary.AppendUvarint(dst, uint64(e.Epoch)), e.Seq)
-}
-
-func parseEntry(key, b []byte) (e Entry, err error) {
-	const head = 2 + 16 + 12
-	if len(key) != prefixSize+handleSize+16 || len(b) < head {
-		return e, badRecord("entry", b)
-	}
-	e.Account = journal.Handle(key[prefixSize:])
-	e.TimeMS, e.Version = parseEntryKey(key)
-	e.Of, e.Flagged = journal.Op(b[0]), b[1] == 1
-	e.ID, e.Counterparty = journal.ID(b[2:]), journal.Handle(b[18:])
-	v := varints{b: b[head:]}
-	e.Amount = journal.Amount(v.unsigned())
-	e.AvailableChange, e.ReservedChange = journal.Amount(v.signed()), journal.Amount(v.signed())
-	e.AvailableAfter, e.ReservedAfter = journal.Amount(v.signed()), journal.Amount(v.unsigned())
-	e.Position = journal.Position{Partition: int(binary.BigEndian.Uint16(key[1:])), Epoch: uint32(v.unsigned()), Seq: v.unsigned()}
-	if v.bad || len(v.b) != 0 {
-		return e, badRecord("entry", b)
-	}
-	return e, nil
 }
 
 type varints struct {
@@ -158,24 +125,15 @@ func parseCapture(b []byte) (c capture, err error) {
 	return capture{journal.ID(b), journal.Amount(binary.BigEndian.Uint64(b[idSize:]))}, nil
 }
 
-// appendTransfer packs a keyed act: its key record without the content, which is part of the row, then the row.
-func appendTransfer(dst []byte, k journal.KeyRecord, row []byte) []byte {
-	k.Content = nil
-	return append(k.Append(dst), row...)
+// appendFlagged names a flagged line of a statement.
+func appendFlagged(dst []byte, h journal.Handle, timeMS int64, version uint64) []byte {
+	dst = binary.BigEndian.AppendUint64(append(dst, h[:]...), uint64(timeMS))
+	return binary.BigEndian.AppendUint64(dst, version)
 }
 
-// parseTransfer unpacks a keyed act; key record and row share memory with b.
-func parseTransfer(b []byte) (k journal.KeyRecord, row []byte, err error) {
-	if len(b) < journal.KeyHeadSize+3 {
-		return k, nil, badRecord("transfer", b)
+func parseFlagged(b []byte) (h journal.Handle, timeMS int64, version uint64, err error) {
+	if len(b) != handleSize+16 {
+		return h, 0, 0, badRecord("flagged", b)
 	}
-	if k, err = journal.ParseKeyRecord(b[:journal.KeyHeadSize]); err != nil {
-		return k, nil, fmt.Errorf("%w: %w", ErrStore, err)
-	}
-	row = b[journal.KeyHeadSize:]
-	if n, err := journal.RowLen(row); err != nil || n != len(row) {
-		return k, nil, badRecord("row", row)
-	}
-	k.Content = journal.Content(row)
-	return k, row, nil
+	return journal.Handle(b), int64(binary.BigEndian.Uint64(b[handleSize:])), binary.BigEndian.Uint64(b[handleSize+8:]), nil
 }

@@ -44,12 +44,12 @@ func (v *View) Reservation(id journal.ID) (Reservation, bool, error) {
 // Reservation is as View.Reservation.
 func (r *Reading) Reservation(id journal.ID) (res Reservation, ok bool, err error) {
 	home := id.Partition(r.view.config.Partitions)
-	k, kept, err := get(r.snap, idKey(nil, keyReservation, home, id), parseKept)
+	k, kept, err := r.kept(id)
 	if err != nil {
 		return res, false, err
 	}
 	act, seen, err := r.keyed(id)
-	if err != nil || (!kept && (!seen || act.record.Status != journal.Tombstone)) {
+	if err != nil || (!kept && (!seen || act.Status != journal.Tombstone)) {
 		return res, false, err
 	}
 	if res.Position, err = r.Position(home); err != nil {
@@ -58,12 +58,13 @@ func (r *Reading) Reservation(id journal.ID) (res Reservation, ok bool, err erro
 	res.ID, res.Key, res.Reference, res.ToID = id, string(act.row.Key), string(act.row.Reference), string(act.row.ToText)
 	if kept {
 		res.Reservation, res.Event, res.ChangedMS = k.Reservation, k.changed.position(home), k.changed.timeMS
-		res.Captures, err = r.captures(home, id)
 	} else {
 		res.Tombstone = true
 		res.Status, res.Payer = journal.Cancelled, act.row.Account
-		res.Event, res.ChangedMS = journal.Position{Partition: home, Epoch: act.record.Epoch, Seq: act.record.Seq}, act.record.TimeMS
-		res.CreatedMS = act.record.TimeMS
+		res.Event, res.ChangedMS, res.CreatedMS = act.Position, act.TimeMS, act.TimeMS
+	}
+	if kept {
+		res.Captures, err = r.captures(home, id)
 	}
 	names := r.names()
 	res.PayerID = names.of(res.Payer)
@@ -71,6 +72,15 @@ func (r *Reading) Reservation(id journal.ID) (res Reservation, ok bool, err erro
 		res.ToID = id
 	}
 	return res, true, errors.Join(err, names.err)
+}
+
+// kept reads a reservation, be it evicted or not.
+func (r *Reading) kept(id journal.ID) (k kept, ok bool, err error) {
+	home := id.Partition(r.view.config.Partitions)
+	if k, ok, err = get(r.snap, idKey(nil, keyLive, home, id), parseKept); ok || err != nil {
+		return k, ok, err
+	}
+	return get(r.snap, idKey(nil, keyReservation, home, id), parseKept)
 }
 
 func (r *Reading) captures(home int, id journal.ID) (list []Capture, err error) {
@@ -88,8 +98,7 @@ func (r *Reading) captures(home int, id journal.ID) (list []Capture, err error) 
 		if e != nil || !ok {
 			return list, errors.Join(err, e, fmt.Errorf("%w: confirm %x of reservation %x: found %v", ErrStore, c.ID, id, ok))
 		}
-		c.Key, c.To, c.ToID, c.TimeMS = string(act.row.Key), act.row.To, string(act.row.ToText), act.record.TimeMS
-		c.Event = journal.Position{Partition: home, Epoch: act.record.Epoch, Seq: act.record.Seq}
+		c.Key, c.To, c.ToID, c.TimeMS, c.Event = string(act.row.Key), act.row.To, string(act.row.ToText), act.TimeMS, act.Position
 		if _, c.Phase, e = r.phase(c.Event, c.To); e != nil {
 			return list, errors.Join(err, e)
 		}

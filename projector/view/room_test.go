@@ -38,6 +38,14 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// openSmall opens a view that writes to its disk often.
+func openSmall(t testing.TB, fs vfs.FS) *View {
+	t.Helper()
+	v, err := Open(Config{Dir: "view", Wallet: "test", Partitions: 1, MemoryBytes: 64 << 10, FS: fs})
+	must(t, err)
+	return v
+}
+
 // projecting folds a history on a goroutine of its own.
 func projecting(t testing.TB, v *View, h *history.History) <-chan struct{} {
 	done := make(chan struct{})
@@ -54,7 +62,7 @@ func TestAFullDiskIsWaitedOut(t *testing.T) {
 	h := history.New(history.Config{Seed: 50, Partitions: 1, Accounts: 50, Steps: 12_000, Assets: 1, FrameMax: 12})
 	for _, err := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
 		var cause atomic.Pointer[error]
-		v := open(t, writesFail(&cause), 1)
+		v := openSmall(t, writesFail(&cause))
 		f, e := v.Fold(0)
 		must(t, e)
 		feed(t, f, h.Log, 20)
@@ -90,7 +98,7 @@ func TestAFullDiskAtTheEnds(t *testing.T) {
 		t.Fatalf("open on a full disk: %v, %v", v, err)
 	}
 	cause.Store(nil)
-	v := open(t, writesFail(&cause), 1)
+	v := openSmall(t, writesFail(&cause))
 	h := history.New(history.Config{Seed: 51, Partitions: 1, Accounts: 50, Steps: 12_000, Assets: 1, FrameMax: 12})
 	cause.Store(&full)
 	done := projecting(t, v, h)
@@ -108,7 +116,7 @@ func TestADiskThatFailsEndsTheStoreAlone(t *testing.T) {
 	h := history.New(history.Config{Seed: 52, Partitions: 1, Accounts: 50, Steps: 12_000, Assets: 1, FrameMax: 12})
 	broken := error(syscall.EIO)
 	var cause atomic.Pointer[error]
-	v := open(t, writesFail(&cause), 1)
+	v := openSmall(t, writesFail(&cause))
 	f, err := v.Fold(0)
 	must(t, err)
 	cause.Store(&broken)

@@ -1,9 +1,11 @@
 package view
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -18,15 +20,22 @@ type state struct {
 	partition int
 	err       error
 
-	accounts     *cache[journal.Handle, journal.Account]
+	accounts     *accounts
+	seeking      *pebble.Iterator // over the groups of what is committed; nil: not needed since the last commit
 	details      *cache[journal.Handle, []byte]
-	reservations *cache[journal.ID, kept]
+	reservations *cache[journal.ID, kept] // live ones
 	delivered    map[int]uint64
 	moved        map[int]bool // delivered numbers that changed since the last commit
+	runs         directory    // as committed
 	window       window
 
+	// Of the open batch.
+	firsts []uint64 // seqs of the chunks' first events
+	ids    []idAt
+	named  []detail // details of the frame that is being folded
+
 	// Of the event that is being folded.
-	row []byte
+	op  journal.Op
 	now place
 	key []byte // scratch
 	val []byte // scratch
@@ -34,14 +43,17 @@ type state struct {
 
 var _ journal.State = (*state)(nil)
 
-func newState(db *pebble.DB, partition, cacheAccounts int) (*state, error) {
-	s := &state{
+func newState(db *pebble.DB, partition, cacheAccounts int) (s *state, err error) {
+	s = &state{
 		db: db, batch: newBatch(db), partition: partition,
-		accounts:     newCache[journal.Handle, journal.Account](max(cacheAccounts/2, 512)),
+		accounts:     newAccounts(max(cacheAccounts, 512)),
 		details:      newCache[journal.Handle, []byte](512),
 		reservations: newCache[journal.ID, kept](max(cacheAccounts/8, 512)),
 		moved:        map[int]bool{},
 		window:       window{filter: map[int]*journal.FilterBlock{}},
+	}
+	if s.runs, err = readDirectory(db, partition); err != nil {
+		return s, err
 	}
 	return s, s.loadDelivered()
 }
@@ -92,7 +104,7 @@ func scanRange(r reader, from, to []byte, fn func(key, value []byte) error) (err
 }
 
 func (s *state) fail(err error) {
-	if s.err == nil {
+	if s.err == nil && err != nil {
 		s.err = err
 	}
 }
@@ -100,6 +112,12 @@ func (s *state) fail(err error) {
 func (s *state) put(key, value []byte) {
 	if err := s.batch.Set(key, value, nil); err != nil {
 		s.fail(fmt.Errorf("%w: put %q: %w", ErrStore, key[:1], err))
+	}
+}
+
+func (s *state) remove(key []byte) {
+	if err := s.batch.Delete(key, nil); err != nil {
+		s.fail(fmt.Errorf("%w: delete %q: %w", ErrStore, key[:1], err))
 	}
 }
 
@@ -119,11 +137,55 @@ func cached[K comparable, V any](s *state, c *cache[K, V], k K, key []byte, pars
 
 // Account implements journal.State, as the methods below do.
 func (s *state) Account(h journal.Handle) (journal.Account, bool) {
-	s.key = handleKey(s.key[:0], keyAccount, s.partition, h)
-	return cached(s, s.accounts, h, s.key, journal.ParseAccount)
+	if slot, ok := s.accounts.get(h); ok {
+		return slot.account, true
+	}
+	if s.accounts.all {
+		return journal.Account{}, false
+	}
+	if s.seeking == nil {
+		var err error
+		if s.seeking, err = s.db.NewIter(&pebble.IterOptions{LowerBound: prefix(nil, keyGroup, s.partition), UpperBound: behind(prefix(nil, keyGroup, s.partition))}); err != nil {
+			s.fail(fmt.Errorf("%w: read accounts: %w", ErrStore, err))
+			return journal.Account{}, false
+		}
+	}
+	a, ok, err := newestGroup(s.seeking, s.partition, h)
+	if err != nil {
+		s.fail(err)
+		return a, false
+	}
+	if ok {
+		s.accounts.add(h, a)
+	}
+	return a, ok
 }
 
 func (s *state) SetAccount(h journal.Handle, a journal.Account) { s.accounts.set(h, a) }
+
+// line adds a line to the account's open group.
+func (s *state) line(e *journal.Event, c *journal.Change, leg int) {
+	slot, _ := s.accounts.get(c.Account)
+	l := change{seq: e.Seq, timeMS: s.now.timeMS, available: c.After.Available - c.Before.Available, reserved: c.After.Reserved - c.Before.Reserved,
+		leg: uint32(leg) << 1, older: slot.newest}
+	if c.Flagged {
+		l.leg |= 1
+	}
+	slot.newest = int32(len(s.accounts.lines))
+	s.accounts.lines = append(s.accounts.lines, l)
+	if slot.count++; slot.count == groupMax {
+		s.putGroup(slot)
+	}
+}
+
+// putGroup closes the slot's open group.
+func (s *state) putGroup(slot *slot) {
+	var oldest *change
+	s.val, oldest = s.accounts.appendGroup(s.val[:0], slot)
+	s.key = groupKey(s.key[:0], s.partition, slot.handle, oldest.timeMS, slot.account.Version+1-uint64(slot.count))
+	s.put(s.key, s.val)
+	slot.newest, slot.count = -1, 0
+}
 
 func (s *state) Details(h journal.Handle) ([]byte, bool) {
 	s.key = handleKey(s.key[:0], keyDetails, s.partition, h)
@@ -136,22 +198,42 @@ func (s *state) SetDetails(h journal.Handle, d []byte) { s.details.set(h, d) }
 
 // Key reads a key record. Folding never does, so what the open batch holds is found by reading through it.
 func (s *state) Key(id journal.ID) (journal.KeyRecord, bool) {
-	key := idKey(nil, keyTransfer, s.partition, id)
-	value, ok, err := pending(s.batch, key)
+	r := s.db.NewSnapshot()
+	k, ok, err := s.openKey(id)
 	if err == nil && !ok {
-		value, ok, err = get(s.db, key, copied)
+		k, _, ok, err = findKey(r, s.partition, &s.runs, id)
 	}
-	if err != nil || !ok {
-		if err != nil {
-			s.fail(err)
-		}
-		return journal.KeyRecord{}, false
-	}
-	k, _, err := parseTransfer(value)
-	if err != nil {
+	if err = errors.Join(err, r.Close()); err != nil {
 		s.fail(err)
 	}
-	return k, err == nil && k.TimeMS >= s.window.evictedMS
+	return k, err == nil && ok && k.TimeMS >= s.window.evictedMS
+}
+
+// openKey looks for a key record in the open batch.
+func (s *state) openKey(id journal.ID) (k journal.KeyRecord, ok bool, err error) {
+	for _, first := range s.firsts {
+		key := chunkKey(nil, s.partition, first)
+		value, _, err := pending(s.batch, key)
+		if err != nil {
+			return k, false, fmt.Errorf("%w: read the open batch: %w", ErrStore, err)
+		}
+		c, err := parseChunk(key, value)
+		if err != nil {
+			return k, false, err
+		}
+		err = c.frame.EachEvent(func(ev *journal.Event) error {
+			e := stored{Event: *ev, detail: c.detail(ev.Seq)}
+			_, err := e.row.Parse(e.Packed)
+			if of, keyed := e.keyed(); keyed && of == id {
+				k, ok = e.record(), true
+			}
+			return err
+		})
+		if err != nil {
+			return k, false, notStored(err)
+		}
+	}
+	return k, ok, nil
 }
 
 // pending finds the last value that a batch sets for key.
@@ -167,12 +249,20 @@ func pending(b *pebble.Batch, key []byte) (value []byte, ok bool, err error) {
 	}
 }
 
-// SetKey writes the act's first outcome together with its row: everything that a look-up of the transfer answers.
+// SetKey notes where the act's first outcome is: in its event.
 func (s *state) SetKey(id journal.ID, k journal.KeyRecord) {
-	s.key = idKey(s.key[:0], keyTransfer, s.partition, id)
-	s.val = appendTransfer(s.val[:0], k, s.row)
+	s.ids = append(s.ids, idAt{HashOf(id), k.Seq})
+	s.window.keys = append(s.window.keys, addition{k.TimeMS, k.Seq, id})
+	if k.Detail != 0 {
+		s.named = append(s.named, detail{k.Seq, k.Detail})
+	}
+}
+
+// putChunk writes a frame's events, after they have been folded.
+func (s *state) putChunk(f *journal.Frame) {
+	s.key, s.val = chunkKey(s.key[:0], s.partition, f.FirstSeq), appendChunk(s.val[:0], f, s.named)
 	s.put(s.key, s.val)
-	s.within(keyWindow, k.TimeMS, id)
+	s.firsts, s.named = append(s.firsts, f.FirstSeq), s.named[:0]
 }
 
 func (s *state) Reservation(id journal.ID) (journal.Reservation, bool) {
@@ -181,7 +271,7 @@ func (s *state) Reservation(id journal.ID) (journal.Reservation, bool) {
 }
 
 func (s *state) kept(id journal.ID) (kept, bool) {
-	s.key = idKey(s.key[:0], keyReservation, s.partition, id)
+	s.key = idKey(s.key[:0], keyLive, s.partition, id)
 	return cached(s, s.reservations, id, s.key, parseKept)
 }
 
@@ -190,25 +280,21 @@ func (s *state) kept(id journal.ID) (kept, bool) {
 func (s *state) SetReservation(id journal.ID, r journal.Reservation) {
 	var before kept
 	var ok bool
-	if journal.Op(s.row[2]) != journal.OpReserve {
+	if s.op != journal.OpReserve {
 		before, ok = s.kept(id)
 	}
 	if !ok {
 		s.list(id, &r, journal.None)
-		s.key = idKey(s.key[:0], keyLive, s.partition, id)
-		s.put(s.key, nil)
 	}
 	if r.Status != journal.Tried {
-		s.within(keyResolved, r.ResolvedMS, id)
+		s.window.resolved = append(s.window.resolved, addition{r.ResolvedMS, s.now.seq, id})
 	}
 	if !ok || before.Status != r.Status {
 		s.list(id, &r, r.Status)
 	}
 	if ok && before.Status != r.Status {
 		s.key = listingKey(s.key[:0], s.partition, before.Payer, before.Status, before.CreatedMS, id)
-		if err := s.batch.Delete(s.key, nil); err != nil {
-			s.fail(fmt.Errorf("%w: delete from listing: %w", ErrStore, err))
-		}
+		s.remove(s.key)
 	}
 	s.reservations.set(id, kept{r, s.now})
 }
@@ -225,20 +311,22 @@ func (s *state) SetDelivered(source int, seq uint64) {
 	s.moved[source] = true
 }
 
-// flush puts into the batch what changed and is kept unpacked: hot accounts change many times in a batch.
-func (s *state) flush() error {
-	err := s.accounts.each(func(h journal.Handle, a journal.Account) error {
-		s.key, s.val = handleKey(s.key[:0], keyAccount, s.partition, h), a.Append(s.val[:0])
+// flush puts into the batch what changed and is kept unpacked: hot accounts change many times in a batch. It answers the
+// directory of runs as the batch makes it.
+func (s *state) flush() (runs directory, err error) {
+	s.flushAccounts()
+	runs = s.addIDs(s.runs, s.ids)
+	if len(s.ids) > 0 {
+		s.key, s.val = prefix(s.key[:0], keyRuns, s.partition), runs.append(s.val[:0])
 		s.put(s.key, s.val)
-		return s.err
-	})
+	}
 	err = errors.Join(err, s.details.each(func(h journal.Handle, d []byte) error {
 		s.key = handleKey(s.key[:0], keyDetails, s.partition, h)
 		s.put(s.key, d)
 		return s.err
 	}))
 	err = errors.Join(err, s.reservations.each(func(id journal.ID, k kept) error {
-		s.key, s.val = idKey(s.key[:0], keyReservation, s.partition, id), k.append(s.val[:0])
+		s.key, s.val = idKey(s.key[:0], keyLive, s.partition, id), k.append(s.val[:0])
 		s.put(s.key, s.val)
 		return s.err
 	}))
@@ -248,11 +336,23 @@ func (s *state) flush() error {
 		s.put(s.key, s.val)
 	}
 	s.flushFilter()
-	return errors.Join(err, s.err)
+	return runs, errors.Join(err, s.err)
+}
+
+// flushAccounts closes the open groups, sorted: the store takes neighbours for less.
+func (s *state) flushAccounts() {
+	a := s.accounts
+	slices.SortFunc(a.changed, func(x, y int32) int { return bytes.Compare(a.slots[x].handle[:], a.slots[y].handle[:]) })
+	for _, i := range a.changed {
+		if slot := &a.slots[i]; slot.newest >= 0 {
+			s.putGroup(slot)
+		}
+	}
 }
 
 // committed says that the store now holds the batch.
-func (s *state) committed() {
+func (s *state) committed(runs directory) {
+	s.runs = runs
 	s.accounts.committed()
 	s.details.committed()
 	s.reservations.committed()
@@ -270,10 +370,23 @@ func newBatch(db *pebble.DB) *pebble.Batch {
 
 // renew gives up the batch for an empty one; Pebble keeps the buffers.
 func (s *state) renew() {
-	if err := s.batch.Close(); err != nil {
-		s.fail(fmt.Errorf("%w: close batch: %w", ErrStore, err))
-	}
+	s.fail(s.close())
 	s.batch = newBatch(s.db)
+	s.firsts, s.ids, s.named = s.firsts[:0], s.ids[:0], s.named[:0]
+}
+
+// close lets go of what is the store's.
+func (s *state) close() (err error) {
+	if e := s.batch.Close(); e != nil {
+		err = fmt.Errorf("%w: close batch: %w", ErrStore, e)
+	}
+	if s.seeking != nil {
+		if e := s.seeking.Close(); e != nil {
+			err = errors.Join(err, fmt.Errorf("%w: read accounts: %w", ErrStore, e))
+		}
+		s.seeking = nil
+	}
+	return err
 }
 
 // dropped forgets the open batch.
@@ -282,7 +395,9 @@ func (s *state) dropped() error {
 	s.details.dropped()
 	s.reservations.dropped()
 	clear(s.moved)
+	_ = s.close() // what failed in it is forgotten, too
 	s.err = nil
-	s.renew()
+	s.batch = newBatch(s.db)
+	s.firsts, s.ids, s.named = s.firsts[:0], s.ids[:0], s.named[:0]
 	return errors.Join(s.err, s.loadDelivered())
 }

@@ -61,32 +61,71 @@ type Leg struct {
 	Phase     Phase
 }
 
-// keyedAct is what the store has under an id.
-type keyedAct struct {
-	record journal.KeyRecord
-	row    journal.Row
-	packed []byte
+// keyed reads the event that made the key record under an id; it is good until the next event is read.
+func (r *Reading) keyed(id journal.ID) (e stored, ok bool, err error) {
+	home := id.Partition(r.view.config.Partitions)
+	d, known := r.runs[home]
+	if !known {
+		if d, err = readDirectory(r.snap, home); err != nil {
+			return e, false, err
+		}
+		if r.runs == nil {
+			r.runs = map[int]directory{}
+		}
+		r.runs[home] = d
+	}
+	if err := r.openChunks(); err != nil {
+		return e, false, err
+	}
+	return r.chunks.keyed(r.snap, home, &d, id)
 }
 
-// keyed reads the act under an id.
-func (r *Reading) keyed(id journal.ID) (keyedAct, bool, error) {
-	home := id.Partition(r.view.config.Partitions)
-	return get(r.snap, idKey(nil, keyTransfer, home, id), func(b []byte) (k keyedAct, err error) {
-		k.record, k.packed, err = parseTransfer(append([]byte(nil), b...))
+// keyed finds the event that made the key record under an id.
+func (c *chunks) keyed(r reader, partition int, d *directory, id journal.ID) (e stored, ok bool, err error) {
+	seqs, err := d.find(r, partition, id)
+	if err != nil {
+		return e, false, err
+	}
+	for _, seq := range seqs {
+		e, ok, err = c.event(partition, seq)
+		if err == nil && !ok {
+			err = fmt.Errorf("%w: event %d of partition %d, which an id names, is not there", ErrStore, seq, partition)
+		}
 		if err != nil {
-			return k, err
+			return e, false, err
 		}
-		if _, err := k.row.Parse(k.packed); err != nil {
-			return k, fmt.Errorf("%w: transfer %x: %w", ErrStore, id, err)
+		if of, keyed := e.keyed(); keyed && of == id {
+			return e, true, nil
 		}
-		return k, nil
-	})
+	}
+	return e, false, nil
+}
+
+// findKey reads a key record from a state of the store.
+func findKey(r reader, partition int, d *directory, id journal.ID) (k journal.KeyRecord, row []byte, ok bool, err error) {
+	c, err := openChunks(r)
+	if err != nil {
+		return k, nil, false, err
+	}
+	e, ok, err := c.keyed(r, partition, d, id)
+	if ok {
+		row = append(row, e.Packed...)
+		k = e.record()
+		k.Content = journal.Content(row)
+	}
+	return k, row, ok, errors.Join(err, c.close())
 }
 
 // Keyed answers an act's key record and its row as it came, for auditors.
 func (r *Reading) Keyed(id journal.ID) (k journal.KeyRecord, row []byte, ok bool, err error) {
-	a, ok, err := r.keyed(id)
-	return a.record, a.packed, ok, err
+	e, ok, err := r.keyed(id)
+	if err != nil || !ok {
+		return k, nil, false, err
+	}
+	row = append(row, e.Packed...)
+	k = e.record()
+	k.Content = journal.Content(row)
+	return k, row, true, nil
 }
 
 // Transfer answers what is known under an id, without legs.
@@ -109,12 +148,12 @@ func (r *Reading) Transfer(id journal.ID) (t Transfer, ok bool, err error) {
 	if t.Position, err = r.Position(home); err != nil {
 		return t, false, err
 	}
-	row, record := &k.row, &k.record
-	t.ID, t.Of, t.Status, t.Detail = id, row.Op, record.Status, record.Detail
+	row := &k.row
+	t.ID, t.Of, t.Status, t.Detail = id, row.Op, k.Status, k.detail
 	t.Key, t.Reference, t.PayeeID = string(row.Key), string(row.Reference), string(row.ToText)
 	t.Payer, t.Payee, t.Amount, t.Asset = row.Account, row.To, row.Amount, row.Asset
 	t.Reservation, t.Final, t.ExpiresInS = row.Reservation, row.Final, row.ExpiresInS
-	t.TimeMS, t.Event = record.TimeMS, journal.Position{Partition: home, Epoch: record.Epoch, Seq: record.Seq}
+	t.TimeMS, t.Event = k.TimeMS, k.Position
 	if row.Op == journal.OpConfirm {
 		if err := r.ofReservation(&t); err != nil {
 			return t, false, err
@@ -131,7 +170,7 @@ func (r *Reading) Transfer(id journal.ID) (t Transfer, ok bool, err error) {
 // ofReservation takes what a confirm does not say itself from its reservation.
 func (r *Reading) ofReservation(t *Transfer) error {
 	home := t.Event.Partition
-	res, ok, err := get(r.snap, idKey(nil, keyReservation, home, t.Reservation), parseKept)
+	res, ok, err := r.kept(t.Reservation)
 	if err != nil || !ok {
 		return err
 	}
@@ -196,10 +235,14 @@ func (v *View) Flagged(partition, limit int) (list []Entry, err error) {
 func (r *Reading) Flagged(partition, limit int) (list []Entry, err error) {
 	p := prefix(nil, keyFlagged, partition)
 	names, more := r.names(), false
-	err = backwards(r.snap, within(p), func(_, key []byte) (bool, error) {
-		e, ok, err := get(r.snap, key, func(b []byte) (Entry, error) { return parseEntry(key, b) })
+	err = backwards(r.snap, within(p), func(_, value []byte) (bool, error) {
+		h, timeMS, version, err := parseFlagged(value)
+		if err != nil {
+			return false, err
+		}
+		e, ok, err := r.Entry(h, timeMS, version)
 		if err != nil || !ok {
-			return false, errors.Join(err, badRecord("flagged", key))
+			return false, errors.Join(err, badRecord("flagged", value))
 		}
 		if e.CounterpartyID, err = r.counterparty(names, &e); err != nil {
 			return false, err

@@ -1,88 +1,98 @@
 package view
 
 import (
-	"encoding/binary"
-	"fmt"
+	"errors"
 
 	"walletd/journal"
 )
 
 // window is what a fold knows about the key window beyond the store: what the open batch has put into it. The store keeps
-// every key for ever; the window's own records say which of them a shard has, so that a snapshot or an eviction costs what is
-// in the window, not what is in the history.
+// every event for ever; progress says where the window begins, so that a snapshot or an eviction costs what is in the window,
+// not what is in the history.
 type window struct {
 	evictedMS int64
-	added     []addition                   // to keyWindow and keyResolved since the last commit
+	from      uint64     // the seq from which on events' keys, and reservations that they ended, are in the window
+	keys      []addition // since the last commit
+	resolved  []addition
 	filter    map[int]*journal.FilterBlock // that the open batch has changed
 }
 
 type addition struct {
-	kind byte
-	ms   int64
-	id   journal.ID
+	ms  int64
+	seq uint64
+	id  journal.ID
 }
 
 func (w *window) committed() {
-	w.added = w.added[:0]
+	w.keys, w.resolved = w.keys[:0], w.resolved[:0]
 	clear(w.filter)
 }
 
 // rewind goes back to what is committed.
-func (w *window) rewind(evictedMS int64) {
-	w.evictedMS = evictedMS
+func (w *window) rewind(at *progress) {
+	w.evictedMS, w.from = at.evictedMS, at.windowFrom
 	w.committed()
 }
 
-// within notes a key record, or a resolved reservation, by its time.
-func (s *state) within(kind byte, ms int64, id journal.ID) {
-	s.key = timeKey(s.key[:0], kind, s.partition, ms, id)
-	s.put(s.key, nil)
-	s.window.added = append(s.window.added, addition{kind, ms, id})
-}
-
-// Evict implements journal.State. The ids go from the window into the filter; the acts themselves stay.
+// Evict implements journal.State. The ids go from the window into the filter; the acts themselves stay. A partition's time does
+// not go back, so what is older lies in front.
 func (s *state) Evict(beforeMS int64) {
-	s.old(keyWindow, beforeMS, func(id journal.ID) {
-		if b := s.block(journal.FilterBlockOf(id)); b != nil {
-			b.Add(id)
-		}
-	})
-	s.old(keyResolved, beforeMS, func(id journal.ID) {
-		s.key = idKey(s.key[:0], keyLive, s.partition, id)
-		if err := s.batch.Delete(s.key, nil); err != nil {
-			s.fail(fmt.Errorf("%w: evict: %w", ErrStore, err))
-		}
-	})
-	s.window.evictedMS = beforeMS
+	from := s.now.seq
+	events, err := openChunks(s.db)
+	if err == nil {
+		err = events.each(s.partition, s.window.from, func(e *stored) (bool, error) {
+			of, keyed := e.keyed()
+			ended, resolved := e.resolved()
+			if (keyed || resolved) && e.TimeMS >= beforeMS {
+				from = e.Seq
+				return false, nil
+			}
+			if keyed {
+				s.evictKey(of)
+			}
+			if resolved {
+				s.evictReservation(ended)
+			}
+			return true, s.err
+		})
+		err = errors.Join(err, events.close())
+	}
+	s.fail(err)
+	s.window.keys = oldOf(s.window.keys, beforeMS, &from, s.evictKey)
+	s.window.resolved = oldOf(s.window.resolved, beforeMS, &from, s.evictReservation)
+	s.window.evictedMS, s.window.from = beforeMS, from
 }
 
-// old takes out of the window what is older than beforeMS.
-func (s *state) old(kind byte, beforeMS int64, fn func(journal.ID)) {
-	from := binary.BigEndian.AppendUint64(prefix(nil, kind, s.partition), uint64(s.window.evictedMS))
-	to := binary.BigEndian.AppendUint64(prefix(nil, kind, s.partition), uint64(beforeMS))
-	err := scanRange(s.db, from, to, func(key, _ []byte) error {
-		if len(key) != timeKeySize {
-			return badRecord("key of the window", key)
+// oldOf gives what is older than beforeMS to evict, and answers the rest; from is then not behind it.
+func oldOf(list []addition, beforeMS int64, from *uint64, evict func(journal.ID)) (rest []addition) {
+	rest = list[:0]
+	for _, a := range list {
+		if a.ms < beforeMS {
+			evict(a.id)
+			continue
 		}
-		fn(journal.ID(key[prefixSize+8:]))
-		return nil
-	})
-	if err != nil {
-		s.fail(err)
+		rest, *from = append(rest, a), min(*from, a.seq)
 	}
-	rest := s.window.added[:0]
-	for _, a := range s.window.added {
-		switch {
-		case a.kind != kind || a.ms >= beforeMS:
-			rest = append(rest, a)
-		default:
-			fn(a.id)
-		}
+	return rest
+}
+
+func (s *state) evictKey(id journal.ID) {
+	if b := s.block(journal.FilterBlockOf(id)); b != nil {
+		b.Add(id)
 	}
-	s.window.added = rest
-	if err := s.batch.DeleteRange(from, to, nil); err != nil {
-		s.fail(fmt.Errorf("%w: evict: %w", ErrStore, err))
+}
+
+// evictReservation puts a reservation where those lie that no act sees any more.
+func (s *state) evictReservation(id journal.ID) {
+	k, ok := s.kept(id)
+	if !ok || k.Status == journal.Tried {
+		return
 	}
+	s.key = idKey(s.key[:0], keyLive, s.partition, id)
+	s.remove(s.key)
+	s.key, s.val = idKey(s.key[:0], keyReservation, s.partition, id), k.append(s.val[:0])
+	s.put(s.key, s.val)
+	s.reservations.forget(id)
 }
 
 // MaybeEvicted implements journal.State.
@@ -157,7 +167,7 @@ func (r *Reading) Past(id journal.ID) (p Past, err error) {
 	if p.Key, p.Row, p.Seen, err = r.Keyed(id); err != nil {
 		return p, err
 	}
-	k, ok, err := get(r.snap, idKey(nil, keyReservation, home, id), parseKept)
+	k, ok, err := r.kept(id)
 	p.Reservation, p.Reserved = k.Reservation, ok
 	return p, err
 }

@@ -212,7 +212,10 @@ func (s *records) Key(id journal.ID) (journal.KeyRecord, bool) {
 	return k, seen && k.TimeMS >= s.book.EvictedMS
 }
 
-func (s *records) SetKey(id journal.ID, k journal.KeyRecord) { s.window.list(s.window.put(id, k)) }
+func (s *records) SetKey(id journal.ID, k journal.KeyRecord) {
+	k.Content = append([]byte(nil), k.Content...)
+	s.window.list(s.window.put(id, k))
+}
 
 func (s *records) Reservation(id journal.ID) (journal.Reservation, bool) {
 	r, there := s.Memory.Reservation(id)
