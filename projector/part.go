@@ -20,6 +20,9 @@ type part struct {
 	// Owned by run.
 	dropped map[journal.Verdict]uint64 // since the last commit
 	looked  time.Time
+	due     time.Time // when what is open is to be committed
+
+	hurry hurry
 
 	mu       sync.Mutex // guards what follows: the state that others see
 	position journal.Position
@@ -31,6 +34,7 @@ type part struct {
 }
 
 func (pt *part) load() (err error) {
+	pt.dropped = map[journal.Verdict]uint64{}
 	r := pt.config.View.Read()
 	defer func() { err = errors.Join(err, r.Close()) }()
 	c, err := r.Cursor(pt.partition)
@@ -55,6 +59,7 @@ func (pt *part) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, fold.Close()) }()
+	fold.Hasten(pt.hurry.up)
 	// careful: commit every frame, so that the projection ends exactly before the damage.
 	known, careful, retry := false, false, retryMin
 	for ctx.Err() == nil {
@@ -62,7 +67,7 @@ func (pt *part) run(ctx context.Context) (err error) {
 		switch {
 		case e == nil:
 			careful, retry = false, retryMin
-			pt.await(ctx, fold.Cursor().Offset)
+			pt.await(ctx, fold)
 		case ctx.Err() != nil:
 		case errors.Is(e, view.ErrStore), errors.Is(e, view.ErrForeign):
 			pt.mu.Lock()
@@ -70,13 +75,13 @@ func (pt *part) run(ctx context.Context) (err error) {
 			pt.mu.Unlock()
 			return e
 		case errors.Is(e, journal.ErrDamaged) && careful:
-			if err := fold.Rollback(); err != nil {
+			if err := pt.rollback(fold); err != nil {
 				return err
 			}
 			pt.stop(fold, e)
 			<-ctx.Done()
 		default:
-			if err := fold.Rollback(); err != nil {
+			if err := pt.rollback(fold); err != nil {
 				return err
 			}
 			if careful = errors.Is(e, journal.ErrDamaged); !careful {
@@ -86,7 +91,20 @@ func (pt *part) run(ctx context.Context) (err error) {
 			}
 		}
 	}
-	return nil
+	return pt.last(fold)
+}
+
+// last commits what is open when the projector is stopped.
+func (pt *part) last(fold *view.Fold) error {
+	if !fold.Open() || pt.config.View.Trouble() != nil {
+		return nil
+	}
+	return pt.commit(fold)
+}
+
+func (pt *part) rollback(fold *view.Fold) error {
+	clear(pt.dropped)
+	return fold.Rollback()
 }
 
 // look folds what is there, once it is known that the log is the view's.
@@ -134,7 +152,7 @@ func (pt *part) catchUp(ctx context.Context, fold *view.Fold, careful bool) erro
 		return fmt.Errorf("%w: partition %d ends at offset %d, and the projection has folded %d records of it", journal.ErrDamaged, pt.partition, end, at)
 	}
 	pt.ends(end)
-	pt.looked, pt.dropped = time.Now(), map[journal.Verdict]uint64{}
+	pt.looked = time.Now()
 	_, err = pt.config.Log.Read(ctx, pt.partition, fold.Cursor().Offset, func(offset int64, record []byte) error {
 		verdict, err := fold.Take(offset, record)
 		if err != nil {
@@ -143,7 +161,7 @@ func (pt *part) catchUp(ctx context.Context, fold *view.Fold, careful bool) erro
 		if verdict != journal.Accepted {
 			pt.dropped[verdict]++
 		}
-		if careful || fold.Size() >= pt.config.CommitBytes {
+		if careful || fold.Size() >= pt.config.CommitBytes || pt.isDue() {
 			return pt.commit(fold)
 		}
 		return nil
@@ -151,14 +169,26 @@ func (pt *part) catchUp(ctx context.Context, fold *view.Fold, careful bool) erro
 	if errors.Is(err, journal.ErrDamaged) || errors.Is(err, view.ErrStore) {
 		return err
 	}
+	if err == nil && !pt.isDue() {
+		return nil // until it is
+	}
 	return errors.Join(pt.commit(fold), err)
 }
 
+// isDue reports whether what is open is to be committed now: it is time, or somebody waits for it.
+func (pt *part) isDue() bool { return pt.hurry.wanted() || !time.Now().Before(pt.due) }
+
+// perEvent is how long the next commit waits for every event of the last one: a partition with fewer than a thousand events a
+// second is committed every Interval, a busier one as seldom as CommitEvery lets it.
+const perEvent = time.Millisecond
+
 func (pt *part) commit(fold *view.Fold) error {
 	events := fold.Events()
+	pt.hurry.done() // who begins to wait from now on may want what comes next
 	if err := fold.Commit(); err != nil {
 		return err
 	}
+	pt.due = time.Now().Add(min(time.Duration(events)*perEvent, pt.config.CommitEvery))
 	pt.counts.add(events, pt.dropped)
 	clear(pt.dropped)
 	c := fold.Cursor()
@@ -171,16 +201,66 @@ func (pt *part) commit(fold *view.Fold) error {
 	return nil
 }
 
-// await waits for more, and at least until Interval has passed since the last look.
-func (pt *part) await(ctx context.Context, offset int64) {
-	if err := pt.config.Log.Wait(ctx, pt.partition, offset); err != nil {
-		if ctx.Err() == nil {
+// await waits for more, and at least until Interval has passed since the last look; no longer than until what is open is due.
+func (pt *part) await(ctx context.Context, fold *view.Fold) {
+	wait, cancel := context.WithCancel(ctx)
+	if fold.Open() {
+		wait, cancel = context.WithDeadline(ctx, pt.due)
+	}
+	defer cancel()
+	defer pt.hurry.waiting(cancel, fold.Open())()
+	if err := pt.config.Log.Wait(wait, pt.partition, fold.Cursor().Offset); err != nil {
+		if wait.Err() == nil {
 			pt.config.Logger.Warn("the projection cannot wait for the journal; it looks again", "partition", pt.partition, "err", err)
 			sleep(ctx, retryMin)
 		}
 		return
 	}
-	sleep(ctx, pt.config.Interval-time.Since(pt.looked))
+	sleep(wait, pt.config.Interval-time.Since(pt.looked))
+}
+
+// hurry is how readers hasten a commit.
+type hurry struct {
+	mu     sync.Mutex
+	want   bool
+	cancel context.CancelFunc // of the wait that is under way; nil: none is
+}
+
+// up is called by readers.
+func (h *hurry) up() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.want = true
+	if h.cancel != nil {
+		h.cancel()
+	}
+}
+
+func (h *hurry) wanted() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.want
+}
+
+func (h *hurry) done() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.want = false
+}
+
+// waiting says that a wait begins, which cancel ends: at once, when there is something open that somebody wants. What it answers
+// is called behind the wait.
+func (h *hurry) waiting(cancel context.CancelFunc, open bool) (ended func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.cancel = cancel; open && h.want {
+		cancel()
+	}
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.cancel = nil
+	}
 }
 
 func sleep(ctx context.Context, d time.Duration) {

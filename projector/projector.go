@@ -20,11 +20,15 @@ type Config struct {
 	Assets     journal.Assets // names for metrics
 	Logger     *slog.Logger   // nil: slog's default
 
-	// CommitBytes is the size of a batch, bytes; 0: 1 MiB. What is there is committed at the latest when the log's end is reached.
+	// CommitBytes is the size of a batch, bytes; 0: 4 MiB.
 	CommitBytes int
-	// Interval is the least time between two looks at a partition; 0: 5 ms. An idle partition is looked at as soon as it
-	// grows, a busy one in batches: a commit costs some 10 µs whatever is in it.
+	// Interval is the least time between two looks at a partition; 0: 5 ms. An idle partition is looked at, and committed, as soon
+	// as it grows.
 	Interval time.Duration
+	// CommitEvery is the longest time that a busy partition's events wait to be committed; 0: 250 ms. A commit costs as much as
+	// tens of events, and many lines of one account are written for the price of one: so the more came with the last commit,
+	// the later is the next (perEvent), unless a reader waits for it.
+	CommitEvery time.Duration
 }
 
 func (c *Config) validate() error {
@@ -47,14 +51,17 @@ func (c *Config) validate() error {
 		}
 		seen[p] = true
 	}
-	if c.CommitBytes < 0 || c.Interval < 0 {
+	if c.CommitBytes < 0 || c.Interval < 0 || c.CommitEvery < 0 {
 		problems = append(problems, errors.New("a negative bound"))
 	}
 	if c.CommitBytes == 0 {
-		c.CommitBytes = 1 << 20
+		c.CommitBytes = 4 << 20
 	}
 	if c.Interval == 0 {
 		c.Interval = 5 * time.Millisecond
+	}
+	if c.CommitEvery == 0 {
+		c.CommitEvery = 250 * time.Millisecond
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

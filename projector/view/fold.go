@@ -64,6 +64,7 @@ func (f *Fold) rewind() {
 
 // Close gives the partition back. What is not committed is forgotten.
 func (f *Fold) Close() error {
+	f.Hasten(nil)
 	f.view.mu.Lock()
 	defer f.view.mu.Unlock()
 	delete(f.view.folding, f.book.Partition)
@@ -84,8 +85,15 @@ func (f *Fold) Position() journal.Position {
 // TimeMS is the time of the last event taken.
 func (f *Fold) TimeMS() int64 { return f.book.TimeMS }
 
-// Size is the size of the open batch, bytes.
-func (f *Fold) Size() int { return f.state.batch.Len() }
+// Size is the size of the open batch, bytes, about: what will be written, and what is held until then.
+func (f *Fold) Size() int { return f.state.batch.Len() + f.state.held() }
+
+// Hasten gives a function to be called when a reader begins to wait for what is not committed yet. It must return at once, and
+// may not call the view.
+func (f *Fold) Hasten(fn func()) { f.view.waits[f.book.Partition].tell(fn) }
+
+// Open reports whether there is something to commit.
+func (f *Fold) Open() bool { return !f.broken && f.cursor != f.at.cursor }
 
 // Events is the number of events in the open batch.
 func (f *Fold) Events() int { return f.events }

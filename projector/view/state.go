@@ -339,6 +339,11 @@ func (s *state) flush() (runs directory, err error) {
 	return runs, errors.Join(err, s.err)
 }
 
+// held is about how much of the open batch is not in it yet, bytes.
+func (s *state) held() int {
+	return 24*len(s.accounts.lines) + 64*len(s.accounts.changed) + 13*len(s.ids)
+}
+
 // flushAccounts closes the open groups, sorted: the store takes neighbours for less.
 func (s *state) flushAccounts() {
 	a := s.accounts
@@ -361,8 +366,8 @@ func (s *state) committed(runs directory) {
 	s.renew()
 }
 
-// batchBytesKept is how large a batch's buffer may be and still be used again; the projector commits at about 1 MiB.
-const batchBytesKept = 4 << 20
+// batchBytesKept is how large a batch's buffer may be and still be used again; the projector commits at about 4 MiB.
+const batchBytesKept = 8 << 20
 
 func newBatch(db *pebble.DB) *pebble.Batch {
 	return db.NewBatch(pebble.WithInitialSizeBytes(64<<10), pebble.WithMaxRetainedSizeBytes(batchBytesKept))

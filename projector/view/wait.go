@@ -13,6 +13,7 @@ type wait struct {
 	mu      sync.Mutex
 	seq     uint64
 	why     error         // the partition is folded no further
+	hasten  func()        // tells who folds that somebody waits; nil: nobody folds
 	changed chan struct{} // nil: nobody waits
 }
 
@@ -43,6 +44,12 @@ func (w *wait) restart() {
 	w.why = nil
 }
 
+func (w *wait) tell(hasten func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hasten = hasten
+}
+
 // reached answers whether the seq is folded, else a channel that closes when something has changed.
 func (w *wait) reached(seq uint64) (bool, <-chan struct{}, error) {
 	w.mu.Lock()
@@ -55,6 +62,9 @@ func (w *wait) reached(seq uint64) (bool, <-chan struct{}, error) {
 	}
 	if w.changed == nil {
 		w.changed = make(chan struct{})
+	}
+	if w.hasten != nil {
+		w.hasten()
 	}
 	return false, w.changed, nil
 }
