@@ -23,7 +23,7 @@ func Transfer(ctx context.Context, cfg Config) (Report, error) {
 	l := s.cfg.load()
 	if s.cfg.WarmUp > 0 {
 		warm := l
-		warm.Duration = s.cfg.WarmUp
+		warm.Duration, warm.Profile = s.cfg.WarmUp, false
 		if _, err := s.measure(ctx, warm, "warm up"); err != nil {
 			return Report{}, fmt.Errorf("run: %w", err)
 		}
@@ -187,7 +187,7 @@ func (s *Session) measure(ctx context.Context, l Load, stage string) (Report, er
 	for i := range l.Connections {
 		load.lanes = append(load.lanes, newLane(load, s.clients[i], i))
 	}
-	meter := s.startMeter(ctx)
+	meter := s.startMeter(ctx, &l)
 	if err := load.run(ctx, stage); err != nil {
 		return Report{}, err
 	}

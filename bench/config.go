@@ -48,6 +48,7 @@ type Load struct {
 	Rate         float64       // operations a second, all connections together (open loop); 0: as fast as they are answered
 	Duration     time.Duration // measured: 10 s
 	Seed         uint64        // same seed, same transfers
+	Profile      bool          // ask walletd what its CPU is used for meanwhile
 }
 
 // Config is one run. Zero values take the defaults of withDefaults.
@@ -81,13 +82,14 @@ type Config struct {
 	Run     string         // names the run's accounts and keys, up to 16 of A–Z a–z 0–9; empty: made
 
 	Processes Processes
+	Shards    []string                          // addresses of the Redis servers, whose commands are counted
 	Profile   bool                              // ask walletd what its CPU is used for
 	Progress  func(stage string, share float64) // share 0 … 1; may be nil; called from one goroutine
 }
 
 // load is the configuration's own.
 func (c *Config) load() Load {
-	return Load{c.Workload, c.Distribution, c.Cross, c.Batch, c.Connections, c.InFlight, c.Rate, c.Duration, c.Seed}
+	return Load{c.Workload, c.Distribution, c.Cross, c.Batch, c.Connections, c.InFlight, c.Rate, c.Duration, c.Seed, c.Profile}
 }
 
 // Processes are those whose CPU is counted, by pid.
@@ -217,7 +219,8 @@ func (c *Config) ReadReadyFile(path string) error {
 		return fmt.Errorf("ready file: %w", err)
 	}
 	type process struct {
-		PID int `json:"pid"`
+		PID  int    `json:"pid"`
+		Addr string `json:"addr"`
 	}
 	var ready struct {
 		HTTP  string    `json:"http"`
@@ -237,8 +240,12 @@ func (c *Config) ReadReadyFile(path string) error {
 	}
 	c.URL, c.Admin = ready.HTTP, ready.Admin
 	c.Processes = Processes{Walletd: []int{ready.PID}}
+	c.Shards = nil
 	for _, p := range ready.Redis {
 		c.Processes.Redis = append(c.Processes.Redis, p.PID)
+		if p.Addr != "" {
+			c.Shards = append(c.Shards, p.Addr)
+		}
 	}
 	for _, p := range ready.Kafka {
 		c.Processes.Kafka = append(c.Processes.Kafka, p.PID)

@@ -121,24 +121,34 @@ func (c cpuTimes) per(before cpuTimes, n int64, shared bool) (CPU, error) {
 
 // meter measures a load, from its first message until the wallet is quiet again.
 type meter struct {
-	s      *Session
-	before cpuTimes
-	err    error
+	s          *Session
+	before     cpuTimes
+	commands   commandStats
+	components func() ([]Component, error)
+	err        error
 }
 
 // metered is what a meter has read.
 type metered struct {
-	before, after cpuTimes
-	err           error
+	before, after       cpuTimes
+	commands, commanded commandStats // before and after
+	components          []Component
+	err                 error
 }
 
-func (s *Session) startMeter(context.Context) *meter {
+func (s *Session) startMeter(ctx context.Context, l *Load) *meter {
 	m := &meter{s: s}
-	m.before, m.err = readCPU(&s.cfg.Processes)
+	var commandErr, cpuErr error
+	m.commands, commandErr = readCommands(ctx, s.cfg.Shards)
+	m.components = s.profile(ctx, l)
+	m.before, cpuErr = readCPU(&s.cfg.Processes)
+	m.err = errors.Join(commandErr, cpuErr)
 	return m
 }
 
-func (m *meter) stop(context.Context) metered {
+func (m *meter) stop(ctx context.Context) metered {
 	after, err := readCPU(&m.s.cfg.Processes)
-	return metered{m.before, after, errors.Join(m.err, err)}
+	commands, commandErr := readCommands(ctx, m.s.cfg.Shards)
+	components, profileErr := m.components()
+	return metered{m.before, after, m.commands, commands, components, errors.Join(m.err, err, commandErr, profileErr)}
 }

@@ -53,6 +53,9 @@ type Report struct {
 	Asset         string       `json:"asset"`
 	Seed          uint64       `json:"seed"`
 
+	Components []Component `json:"walletd_components,omitempty"` // where asked for, the largest first
+	Commands   []Command   `json:"redis_commands,omitempty"`     // for each operation, the dearest first
+
 	Series    []float64  `json:"transfers_per_s_over_time"` // every SeriesStep
 	Quantiles []Quantile `json:"latency_quantiles"`
 }
@@ -129,6 +132,12 @@ func (s *Session) report(l *load, m metered) Report {
 	cost, err := m.after.per(m.before, out.Acknowledged, out.ClientIsServer)
 	s.cpuErr = errors.Join(s.cpuErr, m.err, err)
 	out.CPU = cost.rounded()
+	for _, part := range m.components {
+		out.Components = append(out.Components, Component{part.Name, rounded(part.Share), rounded(part.Share * cost.Walletd)})
+	}
+	for _, command := range m.commanded.per(m.commands, out.Acknowledged) {
+		out.Commands = append(out.Commands, Command{command.Name, rounded(command.Calls), rounded(command.US)})
+	}
 	return out
 }
 
@@ -181,6 +190,12 @@ func (r *Report) Table() string {
 		own = "client inside walletd"
 	}
 	row("CPU µs a transfer", "server %.2f (%s), %s", r.CPU.Server, r.CPU.parts(), own)
+	if len(r.Components) > 0 {
+		row("walletd", "%s", ComponentsText(r.Components))
+	}
+	if len(r.Commands) > 0 {
+		row("redis", "%s", CommandsText(r.Commands))
+	}
 	row("refused", "%s", counted(r.Refused))
 	if r.Unsent > 0 {
 		row("unsent", "%d were meant to leave and still waited at the end", r.Unsent)
@@ -205,6 +220,27 @@ func (c CPU) parts() string {
 		text += fmt.Sprintf(", postgres %.2f", c.Postgres)
 	}
 	return text
+}
+
+// shown is how many components and commands a table names.
+const shown = 8
+
+// ComponentsText names the largest, with their CPU-µs an operation.
+func ComponentsText(all []Component) string {
+	var parts []string
+	for _, c := range all[:min(len(all), shown)] {
+		parts = append(parts, fmt.Sprintf("%s %.2f (%.0f %%)", c.Name, c.US, 100*c.Share))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// CommandsText names the dearest, with their µs and calls an operation.
+func CommandsText(all []Command) string {
+	var parts []string
+	for _, c := range all[:min(len(all), shown)] {
+		parts = append(parts, fmt.Sprintf("%s %.2f (%.3f calls)", c.Name, c.US, c.Calls))
+	}
+	return strings.Join(parts, ", ") + "; a script's time includes what it calls"
 }
 
 // counted lists what is more than 0.

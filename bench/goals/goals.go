@@ -96,6 +96,7 @@ func (c *Config) steps() []step {
 type measured struct {
 	floorCross, floorSame []float64
 	reports               map[string][]bench.Report
+	profiled              bench.Report // cross, one by one
 }
 
 // Run measures round by round, then audits. An error says that it could not be measured.
@@ -119,6 +120,9 @@ func Run(ctx context.Context, c Config) (Report, error) {
 		if err := c.round(ctx, round, bed, session, &m); err != nil {
 			return Report{}, fmt.Errorf("round %d: %w", round, err)
 		}
+	}
+	if err := c.profile(ctx, session, &m); err != nil {
+		return Report{}, err
 	}
 	audit, err := session.Audit(ctx)
 	if err != nil {
@@ -155,6 +159,17 @@ func (c *Config) round(ctx context.Context, round int, bed *floor.Bed, session *
 		if round > 0 {
 			m.reports[s.name] = append(m.reports[s.name], r)
 		}
+	}
+	return nil
+}
+
+// profile asks once more what transfers across partitions cost, component by component: being asked costs something, too, so it is
+// not done in the rounds.
+func (c *Config) profile(ctx context.Context, session *bench.Session, m *measured) (err error) {
+	l := c.steps()[0].load
+	l.Profile, l.Duration = true, max(l.Duration, time.Second)
+	if m.profiled, err = session.Measure(ctx, l); err != nil {
+		return fmt.Errorf("profile: %w", err)
 	}
 	return nil
 }

@@ -46,6 +46,9 @@ type Report struct {
 	Void       bool        `json:"void"`
 	Reason     string      `json:"reason,omitempty"`
 
+	Components []bench.Component `json:"walletd_components"` // of transfers across partitions, one by one
+	Commands   []bench.Command   `json:"redis_commands"`
+
 	Last map[string]bench.Report `json:"last_round"` // of each load, for the curves
 }
 
@@ -76,7 +79,8 @@ func server(r *bench.Report) float64 { return r.CPU.Server }
 
 func (c *Config) report(m *measured, audit bench.Audit) Report {
 	r := Report{FloorCross: statOf(m.floorCross), FloorSame: statOf(m.floorSame), Rounds: c.Rounds, DurationS: c.Duration.Seconds(), Accounts: c.Wallet.Accounts,
-		Journal: c.Journal, Audit: audit, Void: len(audit.Reasons) > 0, Reason: strings.Join(audit.Reasons, "; "), Last: map[string]bench.Report{}}
+		Journal: c.Journal, Audit: audit, Void: len(audit.Reasons) > 0, Reason: strings.Join(audit.Reasons, "; "), Last: map[string]bench.Report{},
+		Components: m.profiled.Components, Commands: m.profiled.Commands}
 	for _, g := range []struct {
 		step   string
 		floor  []float64
@@ -158,6 +162,10 @@ func (r *Report) Table() string {
 			l.ZooKeeper.Median, l.P50MS.Median, l.P99MS.Median)
 	}
 	_ = t.Flush()
+	if len(r.Components) > 0 {
+		fmt.Fprintf(&out, "\nwalletd's CPU by component and Redis's commands, across partitions, one by one (another load):\n%s\n%s\n",
+			bench.ComponentsText(r.Components), bench.CommandsText(r.Commands))
+	}
 	if r.Void {
 		fmt.Fprintf(&out, "\nVOID: %s\n", r.Reason)
 	} else {

@@ -60,6 +60,7 @@ transfer there once, replay = state; otherwise the run is void.`,
 	f.Float64Var(&c.Rate, "rate", 0, "operations a second, open loop (0: as fast as they are answered)")
 	f.DurationVar(&c.Duration, "duration", 10*time.Second, "measured time")
 	f.DurationVar(&c.WarmUp, "warm-up", 2*time.Second, "before it")
+	f.BoolVar(&c.Profile, "profile", true, "ask walletd what its CPU is used for, by component")
 	f.StringVar(&svg, "svg", "", "draw the report into this file")
 	f.Uint64Var(&c.Seed, "seed", 1, "same seed, same transfers")
 	return cmd
