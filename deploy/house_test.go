@@ -44,6 +44,7 @@ var arrows = map[string][]string{
 	"walletd/bench/goals":           {"walletd/bench", "walletd/bench/floor"},
 	"walletd/bench/rival":           {"walletd/journal", "walletd/journal/rows", "walletd/bench"},
 	"walletd/bench/chart":           {"walletd/bench", "walletd/bench/goals"},
+	"walletd/bench/rival/protocol":  {"walletd/journal"},
 	"walletd/deploy/local":          {},
 	"walletd/deploy/faultproxy":     {},
 	"walletd/deploy/walletd":        {"walletd/..."},
@@ -60,7 +61,7 @@ var arrows = map[string][]string{
 var homes = map[string][]string{
 	"github.com/segmentio/kafka-go": {"walletd/journal/kafkalog", "walletd/deploy/local"},
 	"github.com/go-zookeeper/zk":    {"walletd/shardrouter"},
-	"github.com/redis/go-redis/v9":  {"walletd/luascripts", "walletd/bench/floor", "walletd/bench/rival"}, // the latter are no shards: yardstick and rivals
+	"github.com/redis/go-redis/v9":  {"walletd/luascripts", "walletd/bench/floor", "walletd/bench/rival", "walletd/bench/rival/protocol"}, // the latter are no shards: yardstick and rivals
 	"github.com/gorilla/websocket":  {"walletd/gateway", "walletd/gateway/client", "walletd/bench"},
 	"github.com/cockroachdb/pebble": {"walletd/projector/view"},
 	"gonum.org/v1/plot":             {"walletd/bench/chart"},

@@ -36,7 +36,7 @@ in turns, and prints what each costs. docs/rivals.md says what each promises.`,
 	for _, k := range rivalKinds {
 		cmd.AddCommand(a.benchRivalOf(k))
 	}
-	cmd.AddCommand(a.rivalServeCmd())
+	cmd.AddCommand(a.benchProtocolsCmd(), a.rivalServeCmd())
 	return cmd
 }
 
