@@ -39,6 +39,7 @@ var arrows = map[string][]string{
 	"walletd/projector/view":        {"walletd/journal", "walletd/journal/planted"},
 	"walletd/projector/snapshot":    {"walletd/journal", "walletd/journal/planted", "walletd/projector/view"},
 	"walletd/projector/reconcile":   {"walletd/journal", "walletd/projector/view"},
+	"walletd/projector/export":      {"walletd/journal", "walletd/projector/reconcile"},
 	"walletd/bench":                 {"walletd/journal", "walletd/gateway/wire", "walletd/gateway/client"},
 	"walletd/bench/floor":           {"walletd/journal"},
 	"walletd/bench/goals":           {"walletd/bench", "walletd/bench/floor"},
@@ -66,6 +67,7 @@ var homes = map[string][]string{
 	"github.com/cockroachdb/pebble": {"walletd/projector/view"},
 	"gonum.org/v1/plot":             {"walletd/bench/chart"},
 	"github.com/minio/minio-go/v7":  {"walletd/projector/snapshot"},
+	"modernc.org/sqlite":            {"walletd/projector/export"},
 	"github.com/jackc/pgx/v5":       {"walletd/bench/rival"},
 }
 

@@ -85,7 +85,7 @@ func (a *app) openClusterJournal(ctx context.Context, path string) (*openedJourn
 
 func (a *app) journalCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "journal", Short: "read the journal: the truth about what happened"}
-	cmd.AddCommand(a.journalCatCmd(), a.journalVerifyCmd(), a.journalReplayCmd())
+	cmd.AddCommand(a.journalCatCmd(), a.journalVerifyCmd(), a.journalReplayCmd(), a.journalExportCmd())
 	return cmd
 }
 
