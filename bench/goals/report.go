@@ -3,6 +3,7 @@ package goals
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 
@@ -92,24 +93,32 @@ func (c *Config) report(m *measured, audit bench.Audit) Report {
 		r.Goals = append(r.Goals, ratio(partialName(share), "× floor", 0, over(m.figures(partialName(share), server), m.floorCross)))
 	}
 	half := partialName(0.5)
-	p50 := func(r *bench.Report) float64 { return r.LatencyMS.P50 }
-	p99 := func(r *bench.Report) float64 { return r.LatencyMS.P99 }
 	r.Goals = append(r.Goals,
 		ratio("p50 at half of the maximum", "ms", 0, m.figures(half, p50)), ratio("p99 at half of the maximum", "ms", 0, m.figures(half, p99)),
 		ratio(loneSame+", p50", "ms", 0, m.figures(loneSame, p50)), ratio(loneCross+", p50", "ms", 0, m.figures(loneCross, p50)))
 	for _, s := range c.steps() {
-		of := func(f func(*bench.Report) float64) Stat { return statOf(m.figures(s.name, f)) }
-		r.Loads = append(r.Loads, Line{Name: c.named(s.name), Share: cmp.Or(s.rate, 1), Server: of(server),
-			Walletd:   of(func(r *bench.Report) float64 { return r.CPU.Walletd }),
-			Redis:     of(func(r *bench.Report) float64 { return r.CPU.Redis }),
-			Kafka:     of(func(r *bench.Report) float64 { return r.CPU.Kafka }),
-			ZooKeeper: of(func(r *bench.Report) float64 { return r.CPU.ZooKeeper }),
-			PerS:      of(func(r *bench.Report) float64 { return r.TransfersPerS }), P50MS: of(p50), P99MS: of(p99)})
+		line := m.line(s.name)
+		line.Name, line.Share = c.named(s.name), cmp.Or(s.rate, 1)
+		r.Loads = append(r.Loads, line)
 		if all := m.reports[s.name]; len(all) > 0 {
 			r.Last[c.named(s.name)] = all[len(all)-1]
 		}
 	}
 	return r
+}
+
+func p50(r *bench.Report) float64 { return r.LatencyMS.P50 }
+func p99(r *bench.Report) float64 { return r.LatencyMS.P99 }
+
+// line sums up what one load has shown in the rounds.
+func (m *measured) line(step string) Line {
+	of := func(f func(*bench.Report) float64) Stat { return statOf(m.figures(step, f)) }
+	return Line{Name: step, Share: 1, Server: of(server),
+		Walletd:   of(func(r *bench.Report) float64 { return r.CPU.Walletd }),
+		Redis:     of(func(r *bench.Report) float64 { return r.CPU.Redis }),
+		Kafka:     of(func(r *bench.Report) float64 { return r.CPU.Kafka }),
+		ZooKeeper: of(func(r *bench.Report) float64 { return r.CPU.ZooKeeper }),
+		PerS:      of(func(r *bench.Report) float64 { return r.TransfersPerS }), P50MS: of(p50), P99MS: of(p99)}
 }
 
 // named says how many transfers a message has.
@@ -142,8 +151,23 @@ func (r *Report) Table() string {
 	fmt.Fprintf(&out, "journal %s, %d accounts, median of %d rounds of %g s each (range); floor: cross %s, same %s Redis CPU-µs\n\n",
 		r.Journal, r.Accounts, r.Rounds, r.DurationS, r.FloorCross.text(2), r.FloorSame.text(2))
 	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	writeGoals(t, r.Goals)
+	_ = t.Flush() // into memory
+	out.WriteByte('\n')
+	t = tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	writeLines(t, r.Loads)
+	_ = t.Flush()
+	if len(r.Components) > 0 {
+		fmt.Fprintf(&out, "\nwalletd's CPU by component and Redis's commands, across partitions, one by one (another load):\n%s\n%s\n",
+			bench.ComponentsText(r.Components), bench.CommandsText(r.Commands))
+	}
+	writeVerdict(&out, r.Void, r.Reason)
+	return out.String()
+}
+
+func writeGoals(t io.Writer, all []Goal) {
 	fmt.Fprintf(t, "goal\ttarget\tmeasured\trange\tmet\n")
-	for _, g := range r.Goals {
+	for _, g := range all {
 		target, met := "", ""
 		if g.Met != nil {
 			target, met = fmt.Sprintf("≤ %.1f %s", g.Target, g.Unit), "no"
@@ -153,25 +177,22 @@ func (r *Report) Table() string {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%.2f %s\t%.2f–%.2f\t%s\n", g.Name, target, g.Measured.Median, g.Unit, g.Measured.Min, g.Measured.Max, met)
 	}
-	_ = t.Flush() // into memory
-	out.WriteByte('\n')
-	t = tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+}
+
+func writeLines(t io.Writer, all []Line) {
 	fmt.Fprintf(t, "load\ttransfers/s\tserver CPU-µs\twalletd\tredis\tkafka\tzookeeper\tp50 ms\tp99 ms\n")
-	for _, l := range r.Loads {
+	for _, l := range all {
 		fmt.Fprintf(t, "%s\t%.0f\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\n", l.Name, l.PerS.Median, l.Server.text(2), l.Walletd.Median, l.Redis.Median, l.Kafka.Median,
 			l.ZooKeeper.Median, l.P50MS.Median, l.P99MS.Median)
 	}
-	_ = t.Flush()
-	if len(r.Components) > 0 {
-		fmt.Fprintf(&out, "\nwalletd's CPU by component and Redis's commands, across partitions, one by one (another load):\n%s\n%s\n",
-			bench.ComponentsText(r.Components), bench.CommandsText(r.Commands))
-	}
-	if r.Void {
-		fmt.Fprintf(&out, "\nVOID: %s\n", r.Reason)
+}
+
+func writeVerdict(out io.Writer, void bool, reason string) {
+	if void {
+		fmt.Fprintf(out, "\nVOID: %s\n", reason)
 	} else {
-		fmt.Fprintf(&out, "\nevery balance and version is what was acknowledged; conserved, replayed and reconciled\n")
+		fmt.Fprintf(out, "\nevery balance and version is what was acknowledged; conserved, replayed and reconciled\n")
 	}
-	return out.String()
 }
 
 func (s Stat) text(digits int) string {

@@ -2,6 +2,8 @@ package systemtest
 
 import (
 	"context"
+	"net/http/httptest"
+	"os"
 	"testing"
 	"time"
 
@@ -67,6 +69,22 @@ func TestBenchWorkloads(t *testing.T) {
 				t.Errorf("the run is void: %v", audit.Reasons)
 			}
 		})
+	}
+}
+
+// Over REST, too, and beside a handler that does nothing.
+func TestBenchREST(t *testing.T) {
+	d := startDev(t, 4)
+	nothing := httptest.NewServer(bench.Nothing())
+	defer nothing.Close()
+	w := d.benched()
+	r, err := goals.REST(t.Context(), goals.RESTConfig{Wallet: w, Nothing: nothing.URL, NothingPID: os.Getpid(), Connections: 16, Rounds: 1, Duration: 200 * time.Millisecond,
+		Progress: func(string, float64) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Void || len(r.Goals) != 2 || r.Nothing.Median <= 0 || r.Goals[0].Measured.Median <= 0 {
+		t.Errorf("%s", r.Table())
 	}
 }
 
