@@ -120,13 +120,17 @@ func (s *Session) prepare(ctx context.Context) (err error) {
 		}
 		s.clients = append(s.clients, c)
 	}
+	s.ledger = newLedger(s.people.all())
+	if len(s.cfg.Issuers) > 0 {
+		s.before, err = settle(ctx, s.cfg, s.people, s.clients, make([]standing, len(s.people.accounts)))
+		return err
+	}
 	if err := open(ctx, s.cfg, s.people, s.rest); err != nil {
 		return err
 	}
 	if err := fund(ctx, s.cfg, s.people, s.clients); err != nil {
 		return err
 	}
-	s.ledger = newLedger(s.people.all())
 	return s.checkFunds(ctx)
 }
 

@@ -60,6 +60,9 @@ type Config struct {
 	Accounts   int // opened for the run: 10,000
 	Partitions int // of the wallet; 0: ask its /version
 
+	// Issuers, where they are named, say that the accounts (AccountName) are open already and have money, all of it from them.
+	Issuers []string
+
 	// The load, as in Load.
 	Workload     Workload
 	Distribution Distribution
@@ -167,6 +170,7 @@ func (c Config) Validate() error {
 	bad.add(c.Prefund < c.Amount || c.Accounts > 0 && c.Prefund > journal.AmountMax/journal.Amount(c.Accounts),
 		"prefund: %d, want at least one amount, and all together at most %d", c.Prefund, journal.AmountMax)
 	bad.add(!plain(c.Run), "run: %q, want at most %d of A–Z a–z 0–9", c.Run, runMax)
+	bad.add(len(c.Issuers) > 0 && c.Workload == SmallBank, "issuers: accounts that are open already have no tellers, as SmallBank needs them")
 	bad = append(bad, c.problems(c.load())...)
 	if err := errors.Join(bad...); err != nil {
 		return fmt.Errorf("bench config: %w", err)

@@ -53,7 +53,12 @@ func newPeople(cfg *Config) *people {
 		}
 	}
 	p.first = append(p.first, len(p.accounts))
-	p.issue("bench-" + cfg.Run + "-issuance")
+	for _, id := range cfg.Issuers {
+		p.issue(id)
+	}
+	if len(cfg.Issuers) == 0 {
+		p.issue("bench-" + cfg.Run + "-issuance")
+	}
 	return p
 }
 

@@ -44,6 +44,7 @@ var arrows = map[string][]string{
 	"walletd/bench/floor":           {"walletd/journal"},
 	"walletd/bench/goals":           {"walletd/bench", "walletd/bench/floor"},
 	"walletd/bench/rival":           {"walletd/journal", "walletd/journal/rows", "walletd/bench"},
+	"walletd/bench/crowd":           {"walletd/journal"},
 	"walletd/bench/chart":           {"walletd/bench", "walletd/bench/goals"},
 	"walletd/bench/rival/protocol":  {"walletd/journal"},
 	"walletd/deploy/local":          {},
