@@ -66,7 +66,8 @@ type node struct {
 	view       *view.View
 	projector  *projector.Projector
 	keepers    []*keeper.Keeper
-	watching   watching // what keepers tell
+	keepsShard map[string]*keeper.Keeper // the same, by shard
+	watching   watching                  // what keepers tell
 	shelf      *snapshot.Shelf
 	taker      *snapshot.Taker // nil without a projection
 	gateway    *gateway.Server
@@ -156,7 +157,7 @@ func (n *node) create(ctx context.Context, r roles) (err error) {
 	n.registry = prometheus.NewRegistry()
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if r.gateway || r.keeper { // keepers deliver through lanes, too
-		if n.lanes, err = lane.New(lane.Config{Partitions: n.cfg.partitions, Map: n.source, Log: n.logger}); err != nil {
+		if n.lanes, err = lane.New(lane.Config{Partitions: n.cfg.partitions, Map: n.source, Log: n.logger, HandOver: n.handOver}); err != nil {
 			return fmt.Errorf("lanes: %w", err)
 		}
 	}

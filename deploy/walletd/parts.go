@@ -54,6 +54,7 @@ func (n *node) createKeepers() error {
 	if n.shelf != nil {
 		snapshots = beginnings{n.shelf}
 	}
+	n.keepsShard = map[string]*keeper.Keeper{}
 	for _, shard := range n.cfg.keeps {
 		k, err := keeper.New(keeper.Config{Shard: shard, Name: n.cfg.id, Partitions: n.cfg.partitions, Map: n.source, Store: n.store, Moves: n.moves, Election: n.election,
 			Journal: n.log, Shards: n.lanes, Marks: n.lanes.Mark, Log: n.logger, KeyWindow: n.cfg.keyWindow, Open: n.openShard,
@@ -63,8 +64,16 @@ func (n *node) createKeepers() error {
 			return fmt.Errorf("keeper of shard %s: %w", shard, err)
 		}
 		n.keepers = append(n.keepers, k)
+		n.keepsShard[shard] = k
 	}
 	return nil
+}
+
+// handOver gives what a train left to the keeper of its shard, if that is in this process.
+func (n *node) handOver(shard, addr string, epoch uint32, t *luascripts.Train) {
+	if k := n.keepsShard[shard]; k != nil {
+		k.HandOver(addr, epoch, t)
+	}
 }
 
 // slicesPerWindow is how many hashes of key records a shard has, more or less: one of them goes at a time.

@@ -20,6 +20,10 @@ type Config struct {
 	// started. Others may join later, and these leave.
 	Cursors []journal.Cursor
 
+	// Continues is asked of every section that is about to be collected, whichever way it came; an error refuses it, and ends Run
+	// with ErrOutbox if it was read. It is called under the relay's lock: it must neither block nor call the relay. nil = none is
+	// refused.
+	Continues func(*Section) error
 	// OnDurable hears of every frame of ours that is in the log and counts, in order within its partition, with the offset
 	// of its record. The frame's payload may be kept only until it returns. nil = nobody.
 	OnDurable func(offset int64, f *journal.Frame) error
@@ -37,7 +41,7 @@ type Config struct {
 	FrameBytes      int           // what a frame should hold under load, bytes; 0 = 64 KiB
 	WaitMax         time.Duration // longest wait for that, under load; 0 = 3 ms, negative = never wait
 	PendingBytesMax int           // collected and not yet sent; beyond it the outbox is not read. 0 = 32 MiB
-	TrimEvery       time.Duration // between two trims of the outbox; 0 = 50 ms
+	TrimEvery       time.Duration // between two trims of the outbox; 0 = 200 ms
 	RetryMin        time.Duration // before the same frames are sent again, doubling; 0 = 5 ms
 	RetryMax        time.Duration // at most; 0 = 1 s
 	// Jitter answers how long to pause instead of the time given; nil = from half of it on, at random.
@@ -47,6 +51,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	if c.Continues == nil {
+		c.Continues = func(*Section) error { return nil }
+	}
 	if c.OnDurable == nil {
 		c.OnDurable = func(int64, *journal.Frame) error { return nil }
 	}
@@ -66,7 +73,7 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	for _, d := range []struct{ v, d *time.Duration }{
-		{&c.WaitMax, new(3 * time.Millisecond)}, {&c.TrimEvery, new(50 * time.Millisecond)},
+		{&c.WaitMax, new(3 * time.Millisecond)}, {&c.TrimEvery, new(200 * time.Millisecond)},
 		{&c.RetryMin, new(5 * time.Millisecond)}, {&c.RetryMax, new(time.Second)},
 		{&c.RefusedFor, new(250 * time.Millisecond)}, {&c.UnsureFor, new(2 * time.Second)},
 	} {
@@ -116,6 +123,9 @@ type Stats struct {
 	Frames     uint64 // durable
 	Events     uint64 // durable
 	Bytes      uint64 // durable, of frames
+	Offered    uint64 // entries that were offered and taken
+	Refused    uint64 // entries that were offered and not taken: they were read
+	Repeats    uint64 // sections that came both ways
 	Duplicates uint64 // sections that were in the journal already, and own records that landed twice
 	Stale      uint64 // records of deposed keepers met in the log
 	Resent     uint64 // frames sent again

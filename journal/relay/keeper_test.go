@@ -25,6 +25,9 @@ func newOutbox() *memOutbox { return &memOutbox{more: make(chan struct{}, 1)} }
 
 func (o *memOutbox) add(sections ...Section) {
 	o.mu.Lock()
+	for i := range sections {
+		sections[i].Place = uint64(len(o.batches) + 1)
+	}
 	o.batches = append(o.batches, Batch{Sections: sections, UpTo: uint64(len(o.batches) + 1)})
 	o.mu.Unlock()
 	poke(o.more)

@@ -31,6 +31,7 @@ type lane struct {
 	chunks  []chunk // collected, oldest first; the last one is still growing
 	tickets []share // what waits to be trimmed, in order of seq
 	recent  recent
+	offer   uint64 // the last one that had a section of it
 
 	// owned by the loop
 	since   time.Time // the flight began
@@ -112,6 +113,16 @@ func (l *lane) take(s *Section, st *Stats) (wait uint64, err error) {
 		wait = s.LastSeq()
 	}
 	return wait, err
+}
+
+// repeats compares a section that was collected with what was, as far as that is remembered. Relay.mu is held.
+func (l *lane) repeats(s *Section) error {
+	return eachPart(s, func(first uint64, b journal.Block) error {
+		if first+uint64(b.Count)-1 <= l.tail && l.recent.agrees(first, b.Count, sumOf(b)) {
+			return nil
+		}
+		return &OutboxError{Partition: s.Partition, FirstSeq: s.FirstSeq, Count: s.Count, Want: l.tail + 1, Reason: "the journal has other events there"}
+	})
 }
 
 // collect puts a block into the frame to come, and answers how many bytes that took.

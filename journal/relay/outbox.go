@@ -8,25 +8,27 @@ import (
 	"walletd/journal"
 )
 
-// Outbox is what a shard has applied and the journal may not have yet. The relay calls Next from one goroutine and Trim
-// from another. Retrying is the outbox's own affair: an error of either ends Run.
+// Outbox is what a shard has applied and the journal may not have yet: entries, one a train, with places 1, 2, 3, … The relay
+// calls Next from one goroutine and Trim from another. Retrying is the outbox's own affair: an error of either ends Run.
 type Outbox interface {
-	// Next blocks until there is more behind what it has answered, and answers that, in the order in which it happened;
-	// at the first call, from the oldest on that is kept. The bytes belong to the outbox again at the next call.
+	// Next blocks until there is more behind the relay's Place, and answers that, in the order in which it happened; at
+	// first, from the oldest on that is kept. What was offered meanwhile may be in it. The bytes belong to the outbox again
+	// at the next call.
 	Next(ctx context.Context) (Batch, error)
 	// Trim says that the journal has everything up to and including this place.
 	Trim(ctx context.Context, upTo uint64) error
 }
 
-// Batch is some of an outbox. Sections of one partition are in the order of their seqs.
+// Batch is some of an outbox. Sections are in the order of their places, those of one partition in the order of their seqs.
 type Batch struct {
 	Sections []Section
-	UpTo     uint64 // place in the outbox behind these sections; the outbox's own count
+	UpTo     uint64 // place of the last entry
 }
 
 // Section is a run of events of one partition with one time, as one train left it. Its block's epoch is the one in which
 // the acts ran: the keeper's, or an earlier one whose events it adopted.
 type Section struct {
+	Place     uint64 // of its entry in the outbox
 	Partition int
 	FirstSeq  uint64
 	journal.Block

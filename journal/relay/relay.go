@@ -28,9 +28,15 @@ type Relay struct {
 	asked    chan func()   // for the loop to do (Join, Leave)
 	ended    chan struct{} // closed when Run has ended
 
-	mu    sync.Mutex // guards the lanes' collecting side and
-	queue []*ticket  // batches that are not trimmed, in order
-	stats Stats
+	mu     sync.Mutex // guards the lanes' collecting side and
+	place  uint64     // of the last entry collected
+	queue  []*ticket  // batches that are not trimmed, in order
+	offers uint64     // looked at
+	broken bool       // one of them has ended Run
+	stats  Stats
+
+	trims   chan uint64   // up to where the outbox is to be trimmed
+	trimmed chan struct{} // done
 
 	// owned by the loop
 	begin     func(func(context.Context) error) // starts a goroutine that ends with Run, and its error with it
@@ -38,11 +44,10 @@ type Relay struct {
 	waiting   bool                              // for fuller frames
 	pace      pace
 	wait      *time.Timer
-	trim      *time.Timer
 	look      *time.Ticker // at the journal
-	trimming  bool         // trim is set
-	trimmed   uint64
+	trimming  bool         // a trim is under way
 	trimTo    uint64
+	trimAsked uint64
 	repairing int
 	troubled  bool // the journal did not take a frame
 	cause     error
@@ -76,7 +81,8 @@ func New(cfg Config) (*Relay, error) {
 		cfg: cfg, of: make(map[int]*lane, len(cfg.Cursors)), asked: make(chan func()), ended: make(chan struct{}),
 		kick: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		requests: make(chan []*lane, 1), landed: make(chan sent, 1),
-		repaired: make(chan *lane, n), faults: make(chan error, n+2),
+		trims: make(chan uint64, 1), trimmed: make(chan struct{}, 1),
+		repaired: make(chan *lane, n), faults: make(chan error, n+4),
 		pace: pace{max: cfg.WaitMax, target: cfg.FrameBytes},
 	}
 	for _, c := range cfg.Cursors {
@@ -109,6 +115,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	r.begin(r.intake)
 	r.begin(r.send)
+	r.begin(r.trim)
 	if err := r.loop(ctx); err != nil {
 		return fmt.Errorf("relay: %w", err)
 	}
@@ -122,56 +129,6 @@ func (r *Relay) Stats() Stats {
 	return r.stats
 }
 
-// intake reads the outbox and collects.
-func (r *Relay) intake(ctx context.Context) error {
-	for {
-		b, err := r.cfg.Outbox.Next(ctx)
-		if err != nil {
-			return fmt.Errorf("read the outbox: %w", err)
-		}
-		if err := r.collect(&b); err != nil {
-			return err
-		}
-		for r.Stats().Pending > r.cfg.PendingBytesMax {
-			select {
-			case <-r.room:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-	}
-}
-
-// collect takes a batch in. Its ticket waits for every lane that has something of it.
-func (r *Relay) collect(b *Batch) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	t := &ticket{upTo: b.UpTo}
-	for i := range b.Sections {
-		s := &b.Sections[i]
-		l := r.of[s.Partition]
-		if l == nil {
-			return &OutboxError{Partition: s.Partition, FirstSeq: s.FirstSeq, Count: s.Count, Reason: "the partition is not ours"}
-		}
-		wait, err := l.take(s, &r.stats)
-		if err != nil {
-			return err
-		}
-		if wait == 0 {
-			continue
-		}
-		if n := len(l.tickets); n > 0 && l.tickets[n-1].ticket == t {
-			l.tickets[n-1].seq = max(l.tickets[n-1].seq, wait)
-			continue
-		}
-		t.left++
-		l.tickets = append(l.tickets, share{wait, t})
-	}
-	r.queue = append(r.queue, t)
-	poke(r.kick)
-	return nil
-}
-
 func poke(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -181,10 +138,9 @@ func poke(c chan struct{}) {
 
 // loop is Run's own goroutine: it sends, hears what came of it, and tells.
 func (r *Relay) loop(ctx context.Context) error {
-	r.wait, r.trim = stoppedTimer(), stoppedTimer()
+	r.wait = stoppedTimer()
 	r.look = time.NewTicker(min(lookEvery, r.cfg.RefusedFor, r.cfg.UnsureFor))
 	defer r.wait.Stop()
-	defer r.trim.Stop()
 	defer r.look.Stop()
 	for {
 		some, err := r.hasCome()
@@ -244,7 +200,7 @@ func (r *Relay) comes(ctx context.Context) error {
 		r.comesBack(l)
 	case now := <-r.wait.C:
 		r.looksAgain(now)
-	case <-r.trim.C:
+	case <-r.trimmed:
 		r.trimming = false
 	case do := <-r.asked:
 		do()

@@ -7,14 +7,15 @@ import (
 	"walletd/journal"
 )
 
-// tell reports the frames that count, then the watermark they give, then trims the outbox.
+// tell reports the frames that count, then the watermark they give, and has the outbox trimmed.
 func (r *Relay) tell(ctx context.Context) error {
 	if len(r.told) > 0 {
 		if err := r.tellDurable(ctx); err != nil {
 			return err
 		}
 	}
-	return r.trimOutbox(ctx)
+	r.trimOutbox()
+	return nil
 }
 
 func (r *Relay) tellDurable(ctx context.Context) error {
@@ -43,8 +44,8 @@ func (r *Relay) tellDurable(ctx context.Context) error {
 	return nil
 }
 
-// trimOutbox trims what is durable, not more often than configured.
-func (r *Relay) trimOutbox(ctx context.Context) error {
+// trimOutbox has the outbox trimmed up to what is durable, beside the loop: nobody waits for that.
+func (r *Relay) trimOutbox() {
 	r.mu.Lock()
 	n := 0
 	for n < len(r.queue) && r.queue[n].left == 0 {
@@ -53,13 +54,26 @@ func (r *Relay) trimOutbox(ctx context.Context) error {
 	}
 	r.queue = r.queue[:copy(r.queue, r.queue[n:])]
 	r.mu.Unlock()
-	if r.trimTo == r.trimmed || r.trimming {
-		return nil
+	if r.trimTo != r.trimAsked && !r.trimming {
+		r.trimAsked, r.trimming = r.trimTo, true
+		r.trims <- r.trimTo
 	}
-	if err := r.cfg.Outbox.Trim(ctx, r.trimTo); err != nil {
-		return fmt.Errorf("trim the outbox up to %d: %w", r.trimTo, err)
+}
+
+// trim trims the outbox, not more often than configured.
+func (r *Relay) trim(ctx context.Context) error {
+	for {
+		select {
+		case upTo := <-r.trims:
+			if err := r.cfg.Outbox.Trim(ctx, upTo); err != nil {
+				return fmt.Errorf("trim the outbox up to %d: %w", upTo, err)
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := rest(ctx, r.cfg.TrimEvery); err != nil {
+			return err
+		}
+		r.trimmed <- struct{}{}
 	}
-	r.trimmed, r.trimming = r.trimTo, true
-	r.trim.Reset(r.cfg.TrimEvery)
-	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -40,7 +41,31 @@ type cluster struct {
 	lanes      *lane.Lanes
 	shards     rows.Shards // how keepers deliver
 	keepers    map[string]*running
+	kept       *allKept
 	clusterOptions
+}
+
+// allKept are all keepers that were ever started: lanes hand over to each that keeps the shard.
+type allKept struct {
+	mu sync.Mutex
+	by []*Keeper
+}
+
+func (c *allKept) add(k *Keeper) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.by = append(c.by, k)
+}
+
+func (c *allKept) handOver(shard, addr string, epoch uint32, t *luascripts.Train) {
+	c.mu.Lock()
+	by := slices.Clone(c.by)
+	c.mu.Unlock()
+	for _, k := range by {
+		if k.cfg.Shard == shard {
+			k.HandOver(addr, epoch, t)
+		}
+	}
 }
 
 // clusterOptions are what a test wants otherwise.
@@ -71,7 +96,7 @@ func shardName(i int) string { return fmt.Sprintf("s%d", i+1) }
 
 func newCluster(t *testing.T, o clusterOptions) *cluster {
 	t.Helper()
-	c := &cluster{T: t, partitions: o.partitions, keepers: map[string]*running{}, clusterOptions: o, log: o.log}
+	c := &cluster{T: t, partitions: o.partitions, keepers: map[string]*running{}, kept: &allKept{}, clusterOptions: o, log: o.log}
 	var inMap []shardrouter.Shard
 	for i := range o.servers {
 		r := local.Redis(t, o.redisArgs...)
@@ -109,7 +134,7 @@ func newCluster(t *testing.T, o clusterOptions) *cluster {
 		t.Cleanup(func() { _ = l.Close() })
 		c.log = l
 	}
-	lc := lane.Config{Partitions: o.partitions, Map: c.static}
+	lc := lane.Config{Partitions: o.partitions, Map: c.static, HandOver: c.kept.handOver}
 	if o.lanes != nil {
 		o.lanes(&lc)
 	}
@@ -150,6 +175,7 @@ func (c *cluster) keep(shard int, name string) *running {
 	if err != nil {
 		c.Fatal(err)
 	}
+	c.kept.add(k)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- k.Run(ctx) }()
@@ -216,17 +242,26 @@ func (c *cluster) shard(i int) *luascripts.Shard {
 
 func (c *cluster) redisCLI(server int, args ...string) {
 	c.Helper()
+	c.redisSays(server, args...)
+}
+
+// redisSays is what a server answers.
+func (c *cluster) redisSays(server int, args ...string) []byte {
+	c.Helper()
 	host, port, _ := strings.Cut(c.redis[server].Addr, ":")
-	if out, err := exec.CommandContext(c.Context(), "redis-cli", append([]string{"-h", host, "-p", port}, args...)...).CombinedOutput(); err != nil {
+	out, err := exec.CommandContext(c.Context(), "redis-cli", append([]string{"-h", host, "-p", port}, args...)...).CombinedOutput()
+	if err != nil {
 		c.Fatalf("redis-cli %v: %v: %s", args, err, out)
 	}
+	return out
 }
 
 // asker sends one row at a time and waits for its outcome.
 type asker struct {
-	c     *cluster
-	stage *rows.Stage
-	out   chan rows.Outcome
+	c       *cluster
+	through rows.Shards // nil: the cluster's lanes
+	stage   *rows.Stage
+	out     chan rows.Outcome
 }
 
 func (c *cluster) asker() *asker {
@@ -247,7 +282,11 @@ func (a *asker) Settle(outs []rows.Outcome) {
 
 func (a *asker) ask(partition int, r journal.Row) rows.Outcome {
 	a.stage.Add(partition, &r, a, 0)
-	a.c.lanes.Submit(a.stage)
+	shards := a.through
+	if shards == nil {
+		shards = a.c.lanes
+	}
+	shards.Submit(a.stage)
 	select {
 	case o := <-a.out:
 		return o

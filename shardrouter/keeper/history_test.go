@@ -3,12 +3,10 @@ package keeper
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"testing"
 	"time"
 
 	"walletd/journal"
-	"walletd/journal/relay"
 	"walletd/luascripts"
 )
 
@@ -41,10 +39,16 @@ func entry(id uint64, epoch uint32, first uint64, count int) luascripts.OutboxEn
 	return luascripts.NewOutboxEntry(id, append(b, events...))
 }
 
+// onePartition is a log of which only that is asked.
+type onePartition struct{ journal.Log }
+
+func (onePartition) Partitions() int { return 1 }
+
 // TestNothingOfAnotherHistoryIsJournaled: a Redis that comes back with an older epoch's data while it is served may have events
 // with the very seqs that the log lacks.
 func TestNothingOfAnotherHistoryIsJournaled(t *testing.T) {
 	const ours = 9
+	log := onePartition{}
 	for _, c := range []struct {
 		name  string
 		ahead []span
@@ -60,11 +64,19 @@ func TestNothingOfAnotherHistoryIsJournaled(t *testing.T) {
 		{"less than what was adopted", []span{{17, 18, 8}}, entry(1, 8, 17, 1), false},
 		{"an older epoch's event behind what was adopted", []span{{17, 18, 8}}, entry(1, 8, 19, 1), false},
 	} {
-		r := &reign{Keeper: &Keeper{}, epoch: ours, held: newHoldings(ours, []int{0}), shard: &reborn{outbox: []luascripts.OutboxEntry{c.entry}},
-			ends: map[int]journal.Cursor{0: {Seq: 16}}, ahead: map[int][]span{0: c.ahead}}
-		batch, err := (&outboxOf{reign: r}).Next(t.Context())
-		if taken := err == nil && len(batch.Sections) == 1; taken != c.taken || (err != nil && !errors.Is(err, relay.ErrOutbox)) {
-			t.Errorf("%s: %d sections, %v", c.name, len(batch.Sections), err)
+		r := &reign{Keeper: &Keeper{cfg: Config{Journal: log}.withDefaults()}, epoch: ours, held: newHoldings(ours, []int{0}), shard: &reborn{outbox: []luascripts.OutboxEntry{c.entry}},
+			ends: map[int]journal.Cursor{0: {Seq: 16, Epoch: ours}}, ahead: map[int][]span{0: c.ahead}}
+		r.outbox = newOutbox(r)
+		var err error
+		if r.relayer, err = r.relayOf(); err != nil {
+			t.Fatal(err)
+		}
+		batch, err := r.outbox.Next(t.Context())
+		if err != nil || len(batch.Sections) != 1 {
+			t.Fatalf("%s: %d sections, %v", c.name, len(batch.Sections), err)
+		}
+		if err := r.continues(&batch.Sections[0]); (err == nil) != c.taken {
+			t.Errorf("%s: %v", c.name, err)
 		}
 	}
 }

@@ -37,6 +37,8 @@ type reign struct {
 	courier  *courier
 	marks    *marks
 	relayer  *relay.Relay
+	outbox   *outboxOf
+	handed   handing
 	fail     context.CancelCauseFunc // ends the reign
 	elected  *shardrouter.Leadership // in which it began; nil: none
 	serving  atomic.Bool
@@ -285,6 +287,7 @@ func (r *reign) takeOver() (err error) {
 		r.marks.begin(p, r.epoch, f.book.Seq)
 	}
 	r.own = nil
+	r.outbox = newOutbox(r)
 	r.relayer, err = r.relayOf()
 	return err
 }
@@ -370,10 +373,7 @@ func (r *reign) serve(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error {
-		r.marks.tell(inner, r.marks.remote, r.cfg.MarksEvery, func(m []luascripts.Mark) bool {
-			heard, err := r.shard.PublishMarks(inner, m)
-			return err != nil || heard > r.cfg.ownEars // what is not published is no fault: it comes again
-		})
+		r.marks.tell(inner, r.marks.remote, r.cfg.MarksEvery, func(m []luascripts.Mark) bool { return r.publishMarks(inner, m) })
 		return nil
 	})
 	g.Go(func() error { return r.watchShard(inner) })

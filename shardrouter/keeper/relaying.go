@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"walletd/journal"
 	"walletd/journal/planted"
@@ -12,59 +11,13 @@ import (
 	"walletd/luascripts"
 )
 
-// outboxOf is a shard's outbox as the relay reads it: from its beginning, for what is in the log already is dropped there.
-type outboxOf struct {
-	*reign
-	after uint64
-}
-
-const (
-	outboxEntries = 256                    // entries at once
-	outboxBlock   = 100 * time.Millisecond // a read that finds nothing; no stop takes longer
-	outboxAgain   = 10 * time.Millisecond  // after a read that failed
-)
-
-// Next implements relay.Outbox. A shard that does not answer is asked again: watchShard says when that is enough, and
-// when it answers and is not the one that it was.
-func (o *outboxOf) Next(ctx context.Context) (batch relay.Batch, err error) {
-	for {
-		entries, err := o.shard.ReadOutbox(ctx, o.after, outboxEntries, outboxBlock)
-		switch {
-		case ctx.Err() != nil:
-			return batch, context.Cause(ctx)
-		case errors.Is(err, luascripts.ErrBadEntry):
-			return batch, fmt.Errorf("%w: %w", relay.ErrOutbox, err)
-		case err != nil:
-			pause(ctx, outboxAgain)
-			continue
-		case len(entries) == 0:
-			continue
-		}
-		for _, e := range entries {
-			err := e.Each(func(h luascripts.Happened) error {
-				if err := o.continues(h); err != nil {
-					return err
-				}
-				if planted.Is(planted.DeliverUndurable) {
-					o.deliverNow(h)
-				}
-				batch.Sections = append(batch.Sections, relay.Section{Partition: h.Partition, FirstSeq: h.FirstSeq, Block: h.Block})
-				return nil
-			})
-			if err != nil {
-				return batch, fmt.Errorf("%w: %w", relay.ErrOutbox, err)
-			}
-			batch.UpTo = e.ID
-		}
-		o.after = batch.UpTo
-		return batch, nil
-	}
-}
-
 // continues refuses a run that happened neither in our epoch nor before it was compared. A Redis that was started again with older
 // data, quicker than the watch looks, may have events of an epoch before ours that nobody has journaled, with the very seqs
 // that come next in the log: they are of another history.
-func (r *reign) continues(h luascripts.Happened) error {
+func (r *reign) continues(h *relay.Section) error {
+	if planted.Is(planted.DeliverUndurable) {
+		r.deliverNow(h)
+	}
 	if h.LastSeq() <= r.ends[h.Partition].Seq { // journaled; the relay compares
 		return nil
 	}
@@ -83,17 +36,9 @@ func (r *reign) continues(h luascripts.Happened) error {
 }
 
 // deliverNow lets legs go as soon as the shard has decided them, which is a planted bug.
-func (o *outboxOf) deliverNow(h luascripts.Happened) {
-	f := journal.Frame{Kind: journal.FrameEvents, Partition: h.Partition, Epoch: o.epoch, FirstSeq: h.FirstSeq, Count: h.Count, Payload: h.Append(nil)}
-	_ = o.courier.durable(-1, &f)
-}
-
-// Trim implements relay.Outbox. What is not trimmed now is trimmed with what comes later.
-func (o *outboxOf) Trim(ctx context.Context, upTo uint64) error {
-	if err := o.shard.Trim(ctx, o.epoch, upTo); err != nil {
-		o.cfg.Log.Debug("outbox not trimmed", "error", err)
-	}
-	return nil
+func (r *reign) deliverNow(h *relay.Section) {
+	f := journal.Frame{Kind: journal.FrameEvents, Partition: h.Partition, Epoch: r.epoch, FirstSeq: h.FirstSeq, Count: h.Count, Payload: h.Append(nil)}
+	_ = r.courier.durable(-1, &f)
 }
 
 // relayOf makes the reign's relay.
@@ -103,7 +48,7 @@ func (r *reign) relayOf() (*relay.Relay, error) {
 		cursors = append(cursors, r.ends[p])
 	}
 	return relay.New(relay.Config{
-		Log: r.cfg.Journal, Outbox: &outboxOf{reign: r}, Cursors: cursors, Logger: r.cfg.Log,
+		Log: r.cfg.Journal, Outbox: r.outbox, Cursors: cursors, Logger: r.cfg.Log, Continues: r.continues,
 		OnDurable: r.durable, Watermark: r.advance, OnJournal: r.journal, Jitter: r.cfg.Jitter,
 	})
 }
@@ -147,4 +92,13 @@ func (r *reign) advance(_ context.Context, durable []relay.Mark) error {
 		r.marks.advance(d.Partition, d.Seq)
 	}
 	return nil
+}
+
+// publishMarks tells the marks to everyone who listens at the shard, and answers whether that is somebody else than the lanes in this
+// process. What is not published is no fault: it comes again.
+func (r *reign) publishMarks(ctx context.Context, m []luascripts.Mark) (heard bool) {
+	n, err := r.shard.PublishMarks(ctx, m)
+	heard = err != nil || n > r.cfg.ownEars
+	r.outbox.alone.Store(!heard)
+	return heard
 }

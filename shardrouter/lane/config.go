@@ -36,6 +36,10 @@ type Config struct {
 	RetryFor   time.Duration // 2 s: how long rows wait for a shard that provably did not run them
 	UnsureFor  time.Duration // 10 s: how long rows that may have run are sent again
 
+	// HandOver, if set, is told of every train of a shard that was answered and left something in the outbox, before its outcomes are
+	// settled, and with nil of one whose reply is lost: addr and epoch are where and in which it was sent. It is called on the
+	// lane's goroutine and must not block; the train is the lane's again when it returns. The way to a keeper in this process.
+	HandOver func(shard, addr string, epoch uint32, t *luascripts.Train)
 	// Trained, if set, is told of every train that was answered, on the lane's goroutine: it must not block.
 	Trained func(Trained)
 	Log     *slog.Logger // nil = none
@@ -54,6 +58,9 @@ func (c Config) withDefaults() Config {
 		c.Open = func(addr string, epoch uint32) (Shard, error) {
 			return luascripts.Open(luascripts.Config{Addr: addr, Epoch: epoch})
 		}
+	}
+	if c.HandOver == nil {
+		c.HandOver = func(string, string, uint32, *luascripts.Train) {}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -34,6 +34,9 @@ func (ln *lane) carry(ctx context.Context) {
 		reply, err := ln.send(ctx)
 		if err == nil {
 			ln.reached(began)
+			if reply.Entry() > 0 {
+				ln.l.cfg.HandOver(ln.shard, ln.conn.target.addr, ln.conn.target.epoch, &ln.train.call)
+			}
 			ln.answered(&reply)
 			return
 		}
@@ -159,6 +162,7 @@ func (t *train) part(l *Lanes, status journal.Status, keep func(*section, journa
 // not, it would conflict with itself.
 func (ln *lane) doubt(j *journey) {
 	ln.counts.unknown.Add(1)
+	ln.l.cfg.HandOver(ln.shard, ln.conn.target.addr, ln.conn.target.epoch, nil)
 	if j.doubt.IsZero() {
 		j.doubt = time.Now()
 	}

@@ -64,7 +64,7 @@ func (c *client) act() {
 	}
 	var open []*process
 	for _, p := range w.processes {
-		if p.acts != nil && p.keeps == nil && !p.dead.Load() {
+		if p.acts != nil && !p.dead.Load() && w.turn.asks(p) {
 			open = append(open, p)
 		}
 	}

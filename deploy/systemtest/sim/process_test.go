@@ -37,9 +37,10 @@ type process struct {
 	over    <-chan struct{} // its life
 	ended   sync.WaitGroup
 
-	zoo   *coordination
-	lanes *lane.Lanes
-	acts  *tcc.Coordinator
+	zoo    *coordination
+	lanes  *lane.Lanes
+	keeper *keeper.Keeper // nil: it keeps nothing
+	acts   *tcc.Coordinator
 
 	mu      sync.Mutex
 	watched map[rows.Sink]*watcher
@@ -66,9 +67,14 @@ func (w *world) start(place, life int, keeps *redis) {
 	var err error
 	p.lanes, err = lane.New(lane.Config{Partitions: partitions, Map: p.zoo, Open: func(addr string, epoch uint32) (lane.Shard, error) {
 		return &shardClient{redis: w.shardAt(addr), from: p, role: "lane", epoch: epoch}, nil
-	}})
+	}, HandOver: p.handOver})
 	if err != nil {
 		panic(err)
+	}
+	if keeps != nil {
+		if p.keeper, err = keeper.New(p.keeperConfig(keeps.shard)); err != nil {
+			panic(err)
+		}
 	}
 	p.ended.Go(func() { p.zoo.follow(ctx) })
 	p.ended.Go(func() { _ = p.lanes.Run(ctx) })
@@ -80,12 +86,8 @@ func (w *world) start(place, life int, keeps *redis) {
 	if keeps == nil {
 		return
 	}
-	k, err := keeper.New(p.keeperConfig(keeps.shard))
-	if err != nil {
-		panic(err)
-	}
 	p.ended.Go(func() {
-		if err := k.Run(ctx); !p.dead.Load() {
+		if err := p.keeper.Run(ctx); !p.dead.Load() {
 			w.audit.complain("keeper of %s in %s gives up: %v", keeps.shard, p.name, err)
 		}
 	})
@@ -108,6 +110,13 @@ func (p *process) keeperConfig(shard string) keeper.Config {
 		WatchEvery: 99_999_989, MarksEvery: 200_000_033, OfferAgain: 15_000_000_017, Unreachable: 1_000_000_019,
 		Lease: 800_000_039, KeyWindow: p.world.keyWindow(), ReplicasEvery: 2_000_000_063, RestMin: 50_000_021, RestMax: 2_000_000_011,
 		Jitter: func(d time.Duration) time.Duration { return d * 3 / 4 },
+	}
+}
+
+// handOver gives what a train left to the keeper of its shard, if that is in this process.
+func (p *process) handOver(shard, addr string, epoch uint32, t *luascripts.Train) {
+	if p.keeper != nil && p.keeps.shard == shard && !p.dead.Load() {
+		p.keeper.HandOver(addr, epoch, t)
 	}
 }
 

@@ -188,6 +188,9 @@ func (s *shardClient) PublishMarks(ctx context.Context, marks []luascripts.Mark)
 		for _, sub := range s.heard {
 			sub.queue = append(sub.queue, mine)
 		}
+		if s.world.turn.mistaken {
+			return 0, nil
+		}
 		return int64(len(s.heard)), nil
 	})
 }

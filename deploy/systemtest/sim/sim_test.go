@@ -42,8 +42,9 @@ func run(t *testing.T, seed uint64, whole bool) (r result) {
 		w := newWorld(seed)
 		w.all, w.looked = whole, wall()
 		w.play()
+		figures := w.figures()
 		w.stop()
-		r = result{seed, w.steps, w.sum, w.failure, w.tail, w.figures(), w.disturbed}
+		r = result{seed, w.steps, w.sum, w.failure, w.tail, figures, w.disturbed}
 	})
 	runtime.GC()
 	return r
@@ -81,7 +82,14 @@ func (w *world) figures() string {
 	for _, of := range w.audit.of {
 		events += of.book.Seq
 	}
-	return fmt.Sprintf("%d steps, %d orders, %d events, %d moves, %d slices dropped, %d keys asked for, %d snapshots used, %v", w.steps, len(w.orders), events, w.moved, w.dropped, w.asked, w.begun, time.Since(w.began).Round(time.Millisecond))
+	offered, refused, repeats := uint64(0), uint64(0), uint64(0) // in the last reigns
+	for _, p := range w.processes {
+		if p.keeper != nil {
+			s := p.keeper.Stats().Relay
+			offered, refused, repeats = offered+s.Offered, refused+s.Refused, repeats+s.Repeats
+		}
+	}
+	return fmt.Sprintf("%d steps, %d orders, %d events, %d entries handed over, %d refused, %d came twice, %d moves, %d slices dropped, %d keys asked for, %d snapshots used, %v", w.steps, len(w.orders), events, offered, refused, repeats, w.moved, w.dropped, w.asked, w.begun, time.Since(w.began).Round(time.Millisecond))
 }
 
 func newWorld(seed uint64) *world {
@@ -140,6 +148,17 @@ type turn struct {
 	window    time.Duration // for which keys stay; an hour is for ever
 	projects  bool          // there is a projector
 	snapshots bool          // keepers begin at snapshots
+	gateways  bool          // clients ask processes that keep nothing
+	keepers   bool          // clients ask keepers' processes: what their lanes' trains leave is handed over
+	mistaken  bool          // keepers believe that nobody else listens, so that they expect nobody else's trains
+}
+
+// asks reports whether clients ask a process.
+func (t *turn) asks(p *process) bool {
+	if p.keeps == nil {
+		return t.gateways
+	}
+	return t.keepers
 }
 
 func (t *turn) projectors() int {
@@ -158,6 +177,11 @@ func turnOf(rng *rand.Rand) turn {
 		t.projects = true
 	}
 	t.snapshots = rng.IntN(4) == 0
+	t.gateways, t.keepers = rng.IntN(3) > 0, true
+	if t.gateways {
+		t.keepers = rng.IntN(2) == 0
+	}
+	t.mistaken = rng.IntN(2) == 0
 	if rng.IntN(4) == 0 { // who forgets keys has somebody to ask
 		t.projects, t.window = true, pick(rng, 400*time.Millisecond, time.Second, 2500*time.Millisecond)
 	}
