@@ -15,7 +15,7 @@
 //   - what was refused has no effect (P5); what is unknown is there whole or not at all, and answers a repeat stably;
 //   - reserved amounts are those of open reservations, and 0 when all are released (P2, P7);
 //   - channels drain, leg by leg in order (P9); every decision is the one that the Book would take;
-//   - journal, shards and projection agree (P11, P13; walletd reconcile).
+//   - journal, shards and projection agree (P11, P13; walletd reconcile), and the acts decide all of it again (walletd verify-logic).
 //
 // Beside the oracle, linear_*: histories of single accounts, reads included, are held against a sequential account, for
 // linearizability (P8); what has no answer may happen later, or never, and a credit comes down its channel in order.

@@ -251,7 +251,8 @@ func (w *wallet) replay() *audit {
 	return a
 }
 
-// reconciled fails the test unless the wallet finds itself in order: replay = live shards = projection, chain intact.
+// reconciled fails the test unless the wallet finds itself in order: replay = live shards = projection, chain intact, and every decision
+// is taken again when it is run again.
 func (w *wallet) reconciled() {
 	w.t.Helper()
 	if w.inProcess != nil {
@@ -267,5 +268,9 @@ func (w *wallet) reconciled() {
 	r = run(w.t, nil, append([]string{"journal", "verify"}, w.verify...)...)
 	if r.code != 0 || strings.TrimSpace(r.stdout+r.stderr) == "" {
 		w.t.Errorf("walletd journal verify: %v", r)
+	}
+	r = run(w.t, nil, append([]string{"verify-logic", "--shards", "1"}, w.verify...)...)
+	if r.code != 0 || !strings.HasSuffix(r.stdout, "ok\n") {
+		w.t.Errorf("walletd verify-logic: %v", r)
 	}
 }
