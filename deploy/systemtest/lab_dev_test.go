@@ -172,10 +172,15 @@ func (c *childRedis) up() error {
 	})
 }
 
-func (c *childRedis) pause() (err error) {
-	if c.pid, err = redisPID(c.addr()); err != nil {
+func (c *childRedis) pause() error {
+	pid, err := redisPID(c.addr())
+	if err != nil && c.isOurs() { // it is frozen already, and does not say
+		return nil
+	}
+	if err != nil {
 		return err
 	}
+	c.pid = pid
 	return syscall.Kill(c.pid, syscall.SIGSTOP)
 }
 

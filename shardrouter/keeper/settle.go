@@ -135,8 +135,12 @@ func (a *arrival) undo(ctx context.Context) {
 	if err := a.unserve(ctx); err != nil {
 		a.cfg.Log.Warn("moving: not taken out of the shard", "partition", a.p, "error", err)
 	}
-	if asides, err := a.mover().Asides(ctx); err == nil {
-		if aside, is := asides[a.p]; is {
+	left, err := a.left(ctx) // its slices are not dropped as long as records of ours may come
+	if err != nil {
+		return
+	}
+	for _, aside := range left {
+		if aside.Partition == a.p {
 			a.remove(ctx, aside)
 		}
 	}
