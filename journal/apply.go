@@ -25,7 +25,7 @@ type Effects interface {
 type applying struct {
 	*Book
 	e *Event
-	r *Row
+	r Row
 	x Effects
 }
 
@@ -33,19 +33,24 @@ type applying struct {
 // one, or that would break an invariant (a balance beyond its bounds, a credit of nobody), is ErrDamaged. The State may then
 // hold half of it: whoever keeps the State throws away what has not been committed.
 func (b *Book) Apply(e *Event, x Effects) error {
-	var r Row
-	if _, err := r.Parse(e.Packed); err != nil {
+	a := applying{Book: b, e: e, x: x}
+	if _, err := a.r.Parse(e.Packed); err != nil {
 		return fmt.Errorf("%w: event %v: %w", ErrDamaged, e.Position, err)
 	}
-	return b.ApplyRow(e, &r, x)
+	return a.next()
 }
 
 // ApplyRow is Apply for who has the event's row unpacked already.
 func (b *Book) ApplyRow(e *Event, r *Row, x Effects) error {
+	a := applying{Book: b, e: e, r: *r, x: x}
+	return a.next()
+}
+
+func (a *applying) next() error {
+	b, e := a.Book, a.e
 	if e.Partition != b.Partition || e.Seq != b.Seq+1 {
 		return fmt.Errorf("%w: event %v does not follow seq %d of partition %d", ErrDamaged, e.Position, b.Seq, b.Partition)
 	}
-	a := applying{Book: b, e: e, r: r, x: x}
 	if err := a.apply(); err != nil {
 		return fmt.Errorf("%w: event %v (%v, %v): %w", ErrDamaged, e.Position, a.r.Op, e.Status, err)
 	}
@@ -163,7 +168,7 @@ func (a *applying) alter() error {
 }
 
 func (a *applying) transfer() error {
-	r := a.r
+	r := &a.r
 	if r.Account == r.To {
 		return fmt.Errorf("payer and payee are one account")
 	}
@@ -192,7 +197,7 @@ func (a *applying) credit(id ID, payer Handle, amount Amount) error {
 }
 
 func (a *applying) reserve() error {
-	r := a.r
+	r := &a.r
 	if err := a.move(r.Account, OpReserve, r.ID, r.To, r.Amount, -r.Amount, r.Amount); err != nil {
 		return err
 	}
@@ -267,7 +272,7 @@ func (a *applying) evict() error {
 }
 
 func (a *applying) deliver() error {
-	r := a.r
+	r := &a.r
 	if d := a.State.Delivered(r.Source); d != r.From || r.UpTo < r.From {
 		return fmt.Errorf("delivers %d…%d of partition %d, delivered is %d", r.From, r.UpTo, r.Source, d)
 	}

@@ -1,11 +1,11 @@
 package journal
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"io"
-	"maps"
 	"slices"
 )
 
@@ -48,20 +48,28 @@ func (m *Memory) MaybeEvicted(id ID) bool               { return m.Filter.Has(id
 func (b *Book) Dump(w io.Writer) error {
 	m := b.State.(*Memory)
 	d := NewDumper(w, b.Partition, b.Partitions, b.Seq, b.TimeMS, b.EvictedMS)
-	dumpAll(d, m.Accounts, func(h Handle) string { return string(h[:]) }, d.Account)
-	dumpAll(d, m.DetailsOf, func(h Handle) string { return string(h[:]) }, d.Details)
-	dumpAll(d, m.Keys, func(id ID) string { return string(id[:]) }, d.Key)
-	dumpAll(d, m.Reservations, func(id ID) string { return string(id[:]) }, d.Reservation)
-	dumpAll(d, m.DeliveredOf, func(n int) string { return string(binary.BigEndian.AppendUint16(nil, uint16(n))) }, d.Delivered)
+	dumpAll(d, m.Accounts, compareHandles, d.Account)
+	dumpAll(d, m.DetailsOf, compareHandles, d.Details)
+	dumpAll(d, m.Keys, compareIDs, d.Key)
+	dumpAll(d, m.Reservations, compareIDs, d.Reservation)
+	dumpAll(d, m.DeliveredOf, cmp.Compare[int], d.Delivered)
 	return d.Err()
 }
 
+func compareHandles(a, b Handle) int { return bytes.Compare(a[:], b[:]) }
+func compareIDs(a, b ID) int         { return bytes.Compare(a[:], b[:]) }
+
 // dumpAll writes the records of one kind, until the writer fails.
-func dumpAll[K comparable, V any](d *Dumper, m map[K]V, text func(K) string, record func(K, V)) {
+func dumpAll[K comparable, V any](d *Dumper, m map[K]V, compare func(a, b K) int, record func(K, V)) {
 	if d.Err() != nil {
 		return
 	}
-	for _, k := range sorted(m, text) {
+	names := make([]K, 0, len(m))
+	for k := range m {
+		names = append(names, k)
+	}
+	slices.SortFunc(names, compare)
+	for _, k := range names {
 		if record(k, m[k]); d.Err() != nil {
 			return
 		}
@@ -93,18 +101,6 @@ func (w within) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return w.Writer.Write(b)
-}
-
-func sorted[K comparable, V any](m map[K]V, text func(K) string) []K {
-	return slices.SortedFunc(maps.Keys(m), func(a, b K) int {
-		switch ta, tb := text(a), text(b); {
-		case ta < tb:
-			return -1
-		case ta > tb:
-			return 1
-		}
-		return 0
-	})
 }
 
 // Sums are the partition's total per asset: available + reserved of every account. Over all partitions, and with what is

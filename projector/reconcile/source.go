@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -149,22 +150,30 @@ func valueOf(m *journal.Memory, r record) string {
 	return ""
 }
 
-// records calls fn for the name of every record of a state.
-func records(m *journal.Memory, fn func(record)) {
-	for h := range m.Accounts {
-		fn(record{accountRecord, string(h[:])})
+// unequal calls fn for the name of every record that two states do not have in common. Nearly all they have, and a name is made
+// only of those that they do not.
+func unequal(a, b *journal.Memory, fn func(record)) {
+	eachUnequal(a.Accounts, b.Accounts, func(x, y journal.Account) bool { return x == y }, func(h journal.Handle) { fn(record{accountRecord, string(h[:])}) })
+	eachUnequal(a.DetailsOf, b.DetailsOf, bytes.Equal, func(h journal.Handle) { fn(record{detailsRecord, string(h[:])}) })
+	eachUnequal(a.Keys, b.Keys, sameKey, func(id journal.ID) { fn(record{keyRecord, string(id[:])}) })
+	eachUnequal(a.Reservations, b.Reservations, func(x, y journal.Reservation) bool { return x == y }, func(id journal.ID) { fn(record{reservationRecord, string(id[:])}) })
+	eachUnequal(a.DeliveredOf, b.DeliveredOf, func(x, y uint64) bool { return x == y }, func(p int) { fn(deliveredOf(p)) })
+}
+
+func sameKey(x, y journal.KeyRecord) bool {
+	return x.Status == y.Status && x.Op == y.Op && x.TimeMS == y.TimeMS && x.Epoch == y.Epoch && x.Seq == y.Seq && x.Detail == y.Detail && bytes.Equal(x.Content, y.Content)
+}
+
+func eachUnequal[K comparable, V any](a, b map[K]V, same func(x, y V) bool, fn func(K)) {
+	for k, x := range a {
+		if y, ok := b[k]; !ok || !same(x, y) {
+			fn(k)
+		}
 	}
-	for h := range m.DetailsOf {
-		fn(record{detailsRecord, string(h[:])})
-	}
-	for id := range m.Keys {
-		fn(record{keyRecord, string(id[:])})
-	}
-	for id := range m.Reservations {
-		fn(record{reservationRecord, string(id[:])})
-	}
-	for p := range m.DeliveredOf {
-		fn(deliveredOf(p))
+	for k := range b {
+		if _, ok := a[k]; !ok {
+			fn(k)
+		}
 	}
 }
 
@@ -200,8 +209,7 @@ func (w *walker) contrast(s *source, state *journal.Memory) {
 			wrong = append(wrong, r)
 		}
 	}
-	records(state, look)
-	records(w.memory, look)
+	unequal(state, w.memory, look)
 	slices.SortFunc(wrong, func(a, b record) int {
 		if a.kind != b.kind {
 			return int(a.kind) - int(b.kind)

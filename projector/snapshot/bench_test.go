@@ -3,6 +3,7 @@ package snapshot
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -125,4 +126,33 @@ func cpuTime(b *testing.B) time.Duration {
 	var u syscall.Rusage
 	must(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkFold folds a wallet under load in memory, as a keeper that rebuilds does: CPU an event, by the number of accounts.
+func BenchmarkFold(b *testing.B) {
+	for _, accounts := range []int{10_000, 1_000_000} {
+		h := history.NewBusy(history.BusyConfig{Partitions: 8, Accounts: accounts, Transfers: 1_000_000, CrossIn8: 4, FrameBytes: 64 << 10})
+		b.Run(fmt.Sprint(accounts), func(b *testing.B) {
+			var used time.Duration
+			var before, after runtime.MemStats
+			allocs, events := uint64(0), 0
+			for b.Loop() {
+				for p := range h.Partitions {
+					l, err := Fold(b.Context(), FoldConfig{Log: h.Log, Partition: p, Until: int64(h.Opened[p])})
+					must(b, err)
+					begun := &Loaded{Header: Header{Cursor: l.Cursor, Last: l.Last, Genesis: l.Genesis}, Book: l.Book}
+					runtime.ReadMemStats(&before)
+					cpu := cpuTime(b)
+					_, err = Fold(b.Context(), FoldConfig{Log: h.Log, Partition: p, From: begun})
+					must(b, err)
+					used += cpuTime(b) - cpu
+					runtime.ReadMemStats(&after)
+					allocs += after.Mallocs - before.Mallocs
+				}
+				events += h.Events
+			}
+			b.ReportMetric(float64(used.Nanoseconds())/float64(events), "CPU-ns/event")
+			b.ReportMetric(float64(allocs)/float64(events), "allocs/event")
+		})
+	}
 }

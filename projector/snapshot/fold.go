@@ -28,6 +28,8 @@ type Folded struct {
 	Dropped       map[journal.Verdict]int64
 	Sent          Sends
 	From          string // the snapshot that it began at; "": the first record
+
+	last []byte // the last record, of which Last is made at the end
 }
 
 var errUntil = errors.New("far enough")
@@ -61,6 +63,9 @@ func Fold(ctx context.Context, c FoldConfig) (*Folded, error) {
 	if err != nil && !errors.Is(err, errUntil) {
 		return nil, fmt.Errorf("fold partition %d behind offset %d: %w", c.Partition, f.Cursor.Offset, err)
 	}
+	if f.Records > 0 {
+		f.Last = sha256.Sum256(f.last)
+	}
 	if !known {
 		return nil, fmt.Errorf("fold partition %d: %w: it ends before offset %d, where snapshot %s was taken: records have been lost", c.Partition, journal.ErrDamaged, f.Cursor.Offset, c.From.ID)
 	}
@@ -72,9 +77,9 @@ func (f *Folded) record(c *FoldConfig, offset int64, record []byte) error {
 	if err != nil {
 		return err
 	}
-	f.Last = sha256.Sum256(record)
+	f.last = append(f.last[:0], record...)
 	if offset == 0 {
-		f.Genesis = f.Last
+		f.Genesis = sha256.Sum256(record)
 	}
 	if f.Records++; f.Records%1024 == 0 && c.Progress != nil {
 		c.Progress(f.Records)

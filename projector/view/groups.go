@@ -144,24 +144,29 @@ func (a *accounts) add(h journal.Handle, of journal.Account) *slot {
 	return &a.slots[i]
 }
 
+// clockSteps bounds the search for an account to give up. Where so many in a row have just been used or changed, there is one more
+// than max: a batch may change more than that.
+const clockSteps = 64
+
 func (a *accounts) room() int32 {
 	if n := len(a.free); n > 0 {
 		i := a.free[n-1]
 		a.free = a.free[:n-1]
 		return i
 	}
-	if len(a.slots) >= a.max {
-		for range 2 * len(a.slots) { // the second time round, none is used
-			a.hand = (a.hand + 1) % len(a.slots)
-			switch s := &a.slots[a.hand]; {
-			case s.changed:
-			case s.used:
-				s.used = false
-			default:
-				delete(a.index, s.handle)
-				a.all = false
-				return int32(a.hand)
-			}
+	for range clockSteps {
+		if len(a.slots) < a.max {
+			break
+		}
+		a.hand = (a.hand + 1) % len(a.slots)
+		switch s := &a.slots[a.hand]; {
+		case s.changed:
+		case s.used:
+			s.used = false
+		default:
+			delete(a.index, s.handle)
+			a.all = false
+			return int32(a.hand)
 		}
 	}
 	a.slots = append(a.slots, slot{})
