@@ -62,10 +62,12 @@ func newPeople(cfg *Config) *people {
 	return p
 }
 
-// accountName is the id of the i-th account. All are equally long.
-func accountName(cfg *Config, i int) string {
-	return fmt.Sprintf("bench-%s-%0*d", cfg.Run, digitsOf(cfg.Accounts), i)
+// AccountName is the id of the i-th of a run's accounts. All are equally long.
+func AccountName(run string, accounts, i int) string {
+	return fmt.Sprintf("bench-%s-%0*d", run, digitsOf(accounts), i)
 }
+
+func accountName(cfg *Config, i int) string { return AccountName(cfg.Run, cfg.Accounts, i) }
 
 func digitsOf(n int) int { return max(6, len(fmt.Sprint(n-1))) }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,6 +112,21 @@ func TestBenchGoals(t *testing.T) {
 	for _, l := range r.Loads {
 		if l.Server.Median <= 0 || l.PerS.Median <= 0 {
 			t.Errorf("%s: %+v", l.Name, l)
+		}
+	}
+}
+
+// The commands themselves: wallets of their own are started, also on journals that were written beforehand, and stopped.
+func TestBenchCommands(t *testing.T) {
+	for _, row := range []struct{ command, want string }{
+		{"bench scale --axes accounts,events,distribution --rounds 1 --duration 100ms --accounts 200 --accounts-max 2000 --events 300 --floor-bulks 5", "2000 accounts"},
+		{"bench goals --rounds 1 --duration 50ms --accounts 200 --floor-bulks 5 -o json", `"void":false`},
+		{"bench rest --rounds 1 --duration 50ms --accounts 200 --connections 8", "a handler that does nothing"},
+		{"bench transfer --own --duration 100ms --warm-up 50ms --accounts 200 -o json", `"walletd_components":[`},
+	} {
+		r := run(t, nil, strings.Fields(row.command)...)
+		if r.code != 0 || !strings.Contains(r.stdout, row.want) {
+			t.Errorf("%s: %v", row.command, r)
 		}
 	}
 }

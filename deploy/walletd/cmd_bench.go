@@ -15,7 +15,7 @@ import (
 
 func (a *app) benchCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "measure a wallet"}
-	cmd.AddCommand(a.benchTransferCmd(), a.benchGoalsCmd(), a.benchRESTCmd(), a.benchNothingCmd(), a.benchFloorCmd(), a.benchRivalCmd())
+	cmd.AddCommand(a.benchTransferCmd(), a.benchGoalsCmd(), a.benchScaleCmd(), a.benchRESTCmd(), a.benchNothingCmd(), a.benchFloorCmd(), a.benchRivalCmd())
 	return cmd
 }
 
@@ -95,7 +95,7 @@ func (a *app) bench(ctx context.Context, c bench.Config, svg string) error {
 
 // benchOwn measures a wallet that it starts.
 func (a *app) benchOwn(ctx context.Context, c bench.Config, svg string) error {
-	return a.withOwnWallet(ctx, false, nil, func(ctx context.Context, _, ready string) error {
+	return a.withOwnWallet(ctx, ownWallet{}, func(ctx context.Context, _, ready string) error {
 		if err := c.ReadReadyFile(ready); err != nil {
 			return err
 		}

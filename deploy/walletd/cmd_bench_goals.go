@@ -63,7 +63,7 @@ func (a *app) goals(ctx context.Context, c goals.Config, kafka bool, flags []str
 		return exit(exitUsage, "%w", err)
 	}
 	var report goals.Report
-	err := a.withOwnWallet(ctx, kafka, flags, func(ctx context.Context, dir, ready string) error {
+	err := a.withOwnWallet(ctx, ownWallet{cluster: kafka, flags: flags}, func(ctx context.Context, dir, ready string) error {
 		if err := c.Wallet.ReadReadyFile(ready); err != nil {
 			return err
 		}
@@ -113,9 +113,16 @@ func drawInto(path string, draw func(io.Writer) error) error {
 	return nil
 }
 
+// ownWallet is how a wallet of a bench's own is started.
+type ownWallet struct {
+	cluster bool
+	flags   []string
+	prepare func(ctx context.Context, data string) error // before it starts; may be nil
+}
+
 // withOwnWallet starts a wallet in a temporary directory as another process, so that the client's CPU is not the wallet's, and
 // stops it when fn has ended.
-func (a *app) withOwnWallet(ctx context.Context, cluster bool, flags []string, fn func(ctx context.Context, dir, ready string) error) error {
+func (a *app) withOwnWallet(ctx context.Context, w ownWallet, fn func(ctx context.Context, dir, ready string) error) error {
 	dir, err := os.MkdirTemp("", "walletd-bench-")
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)
@@ -126,14 +133,20 @@ func (a *app) withOwnWallet(ctx context.Context, cluster bool, flags []string, f
 		return fmt.Errorf("bench: %w", err)
 	}
 	command := []string{"dev"}
-	if cluster {
+	if w.cluster {
 		command = []string{"cluster", "up"}
 	}
 	ready := filepath.Join(dir, "ready.json")
-	command = append(command, "--data", filepath.Join(dir, "data"), "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", ready)
+	data := filepath.Join(dir, "data")
+	if w.prepare != nil {
+		if err := w.prepare(ctx, data); err != nil {
+			return fmt.Errorf("prepare a wallet: %w", err)
+		}
+	}
+	command = append(command, "--data", data, "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", ready)
 	group, inner := errgroup.WithContext(ctx)
 	inner, stop := context.WithCancel(inner)
-	group.Go(func() error { return a.child(inner, self, append(command, flags...)...) })
+	group.Go(func() error { return a.child(inner, self, append(command, w.flags...)...) })
 	group.Go(func() error {
 		defer stop()
 		if err := awaitFile(inner, ready); err != nil {

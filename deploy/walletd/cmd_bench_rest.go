@@ -37,7 +37,7 @@ asked the same by the same client in turns. What counts is the CPU of all server
 func (a *app) rest(ctx context.Context, c goals.RESTConfig) error {
 	c.Wallet.Token, c.Wallet.Connections = a.token, 4
 	var report goals.RESTReport
-	err := a.withOwnWallet(ctx, false, nil, func(ctx context.Context, dir, ready string) error {
+	err := a.withOwnWallet(ctx, ownWallet{}, func(ctx context.Context, dir, ready string) error {
 		if err := c.Wallet.ReadReadyFile(ready); err != nil {
 			return err
 		}

@@ -82,7 +82,7 @@ func (a *app) benchRival(ctx context.Context, o rivalBench) error {
 		return fmt.Errorf("bench rival: %w", err)
 	}
 	defer os.RemoveAll(data)
-	return a.withOwnWallet(ctx, false, nil, func(ctx context.Context, dir, walletReady string) error {
+	return a.withOwnWallet(ctx, ownWallet{}, func(ctx context.Context, dir, walletReady string) error {
 		ready := filepath.Join(dir, "rival.json")
 		group, inner := errgroup.WithContext(ctx)
 		inner, stop := context.WithCancel(inner)
