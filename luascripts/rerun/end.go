@@ -19,18 +19,19 @@ func (p *partition) compareEnd(ctx context.Context) error {
 	if b == nil || len(dump) != 1 {
 		return fmt.Errorf("the scratch shard holds %d partitions at the end", len(dump))
 	}
-	want, have := p.book.Digest(), b.Digest()
-	if want == have {
-		p.report.Digest = hexOf(want[:])
+	what, journalHas, acts := firstDifference(p.book, b)
+	if what == "" {
+		digest := b.Digest()
+		p.report.Digest = hexOf(digest[:])
 		return nil
 	}
-	what, journalHas, acts := firstDifference(p.book, b)
 	last := step{at: journal.Position{Partition: p.book.Partition, Epoch: p.book.Epoch, Seq: p.book.Seq}, timeMS: p.book.TimeMS, offset: p.cursor.Offset - 1}
 	p.diverge(&last, "state at the end: "+what, journalHas, acts, "as the journal")
 	return errDiverged
 }
 
-// firstDifference names a record that two states of a partition do not have alike, the first in the order of a dump.
+// firstDifference names a record that two states of a partition do not have alike, the first in the order of a dump; "" when all of
+// what a dump shows is alike.
 func firstDifference(a, b *journal.Book) (what, inA, inB string) {
 	x, y := a.State.(*journal.Memory), b.State.(*journal.Memory)
 	if h, ok := differs(x.Accounts, y.Accounts, compareHandles, func(a, b journal.Account) bool { return a == b }); ok {
@@ -39,7 +40,7 @@ func firstDifference(a, b *journal.Book) (what, inA, inB string) {
 	if h, ok := differs(x.DetailsOf, y.DetailsOf, compareHandles, bytes.Equal); ok {
 		return "details of account " + hexOf(h[:]), fmt.Sprintf("%q", x.DetailsOf[h]), fmt.Sprintf("%q", y.DetailsOf[h])
 	}
-	if id, ok := differs(x.Keys, y.Keys, compareIDs, func(a, b journal.KeyRecord) bool { return bytes.Equal(a.Append(nil), b.Append(nil)) }); ok {
+	if id, ok := differs(x.Keys, y.Keys, compareIDs, sameKey); ok {
 		return "key record of " + hexOf(id[:]), keyOf(x, id), keyOf(y, id)
 	}
 	if id, ok := differs(x.Reservations, y.Reservations, compareIDs, func(a, b journal.Reservation) bool { return a == b }); ok {
@@ -49,9 +50,16 @@ func firstDifference(a, b *journal.Book) (what, inA, inB string) {
 		return fmt.Sprintf("delivered from partition %d", source), fmt.Sprint(x.DeliveredOf[source]), fmt.Sprint(y.DeliveredOf[source])
 	}
 	part := func(b *journal.Book) string {
-		return fmt.Sprintf("seq %d, time %d ms, evicted before %d ms", b.Seq, b.TimeMS, b.EvictedMS)
+		return fmt.Sprintf("epoch %d seq %d, time %d ms, evicted before %d ms", b.Epoch, b.Seq, b.TimeMS, b.EvictedMS)
 	}
-	return "the partition's record", part(a), part(b)
+	if a.Seq != b.Seq || a.Epoch != b.Epoch || a.TimeMS != b.TimeMS || a.EvictedMS != b.EvictedMS {
+		return "the partition's record", part(a), part(b)
+	}
+	return "", "", ""
+}
+
+func sameKey(a, b journal.KeyRecord) bool {
+	return bytes.Equal(a.Content, b.Content) && a.Status == b.Status && a.Op == b.Op && a.TimeMS == b.TimeMS && a.Epoch == b.Epoch && a.Seq == b.Seq && a.Detail == b.Detail
 }
 
 // differs finds the least name under which two maps do not have the same.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"walletd/deploy/local"
 	"walletd/journal"
@@ -73,12 +74,14 @@ func everyRecordable() map[journal.Op][]journal.Status {
 	}
 }
 
+const testSlice = time.Minute // of keys: so that slices are sealed and dropped
+
 // run runs a journal again on so many scratch shards, with the acts' text changed.
 func run(t testing.TB, log journal.Log, change func(string) string, shards int) Report {
 	t.Helper()
 	c := Config{Log: log}
 	for range shards {
-		s, err := luascripts.OpenScratch(t.Context(), luascripts.Config{Addr: local.Redis(t).Addr}, change)
+		s, err := luascripts.OpenScratch(t.Context(), luascripts.Config{Addr: local.Redis(t).Addr, KeySlice: testSlice}, change)
 		must(t, err)
 		defer s.Close()
 		c.Shards = append(c.Shards, s)
@@ -122,6 +125,8 @@ func TestChangedActsAreFound(t *testing.T) {
 		{"seqs", "seq, events = seq + 1, events + 1", "seq, events = seq + 2, events + 1", func(*journal.Row, *journal.Event) bool { return true }, "account", "status seq 2"},
 		{"deliveries are counted otherwise", "delivered[d], channel_moved[d] = up_to, true", "delivered[d], channel_moved[d] = up_to + 1, true", nil, "decision", "delivery_gap"},
 		{"spare accounts", "a = leg_spare[l]", "a = leg_to[l]", nil, "decision", "suspense_full"},
+		{"sealed keys are not looked for", "look_for(maybe, behind, #behind)", "", nil, "key record and reservation of", "no key record"},
+		{"evicted keys are found", "record[k], old[k] = false, true", "old[k] = true", nil, "key record and reservation of", "key of"},
 		{"what no event tells of", "store(KEYS[2], words)", "", nil, "state at the end: details of account", `""`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -167,6 +172,40 @@ func firstOf(t testing.TB, events []journal.Event, is func(*journal.Row, *journa
 		}
 	}
 	return nil
+}
+
+// TestScratchShardsForgetWhatIsEvicted: a scratch shard holds what a shard would hold, not the whole past.
+func TestScratchShardsForgetWhatIsEvicted(t *testing.T) {
+	log := recorded(t)
+	s, err := luascripts.OpenScratch(t.Context(), luascripts.Config{Addr: local.Redis(t).Addr, KeySlice: testSlice}, nil)
+	must(t, err)
+	defer s.Close()
+	for p, events := range log.events(t) {
+		if _, err := Run(t.Context(), Config{Log: log, Partitions: []int{p}, Shards: []*luascripts.Scratch{s}}); err != nil {
+			t.Fatal(err)
+		}
+		evictedMS, want := int64(0), int64(0)
+		for _, count := range []bool{false, true} { // a slice is dropped when all of it is evicted
+			for i := range events {
+				row, err := events[i].Row()
+				must(t, err)
+				switch {
+				case row.Op == journal.OpEvict:
+					evictedMS = row.CutoffMS
+				case !count || !row.Op.Keyed() && events[i].Status != journal.Tombstone:
+				case (events[i].TimeMS/testSlice.Milliseconds()+1)*testSlice.Milliseconds() > evictedMS:
+					want++
+				}
+			}
+		}
+		w, err := s.Window(t.Context())
+		must(t, err)
+		held, err := s.Held(t.Context(), recordedPartitions)
+		must(t, err)
+		if !w.Filtered || held.Keys != want || want == 0 || int(want) >= len(events)*3/4 {
+			t.Errorf("partition %d: %d keys are held, want %d, window %+v, evicted before %d", p, held.Keys, want, w, evictedMS)
+		}
+	}
 }
 
 // rewritten is the recorded journal with one event of a partition changed, and its chain unbroken.

@@ -197,7 +197,17 @@ func (r *recorder) days() {
 		old[p] = r.expect(journal.Confirmed, p, r.try(journal.OpTransfer, named(p, "bank"), named(p, "payer"), 3))
 	}
 	evictedMS := r.nowMS + 1
+	var long [recordedPartitions]journal.ID
 	for i := range 4 {
+		for p := range recordedPartitions { // the key of a reservation is sealed when that is ended
+			if i > 0 {
+				r.expect(journal.Cancelled, p, journal.Row{Op: journal.OpCancel, ID: long[p]})
+			}
+			row := r.try(journal.OpReserve, named(p, "payer"), "", 1)
+			row.ExpiresInS = 30 * 24 * 3600
+			r.expect(journal.Tried, p, row)
+			long[p] = row.ID
+		}
 		r.nowMS += 3*hour + 1
 		r.traffic(20)
 		p := i % recordedPartitions
