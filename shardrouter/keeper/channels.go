@@ -28,6 +28,7 @@ type channels struct {
 	flights uint32     // begun: an answer to a partition's earlier stay with us is none to its next
 	asking  int
 	legs    int // in memory, of all channels
+	newLegs int // decided, and not asked for (decidedSince)
 	lagging int // channels that fell behind
 	swept   time.Time
 	counts  ChannelCounts
@@ -118,6 +119,7 @@ func (c *channels) to(s *source, dest int, from uint64) *channel {
 // a whole: a group never moves a destination on into the middle of one.
 func (c *channels) report(legs []destined, end journal.Cursor) {
 	c.mu.Lock()
+	c.newLegs += len(legs)
 	s := c.sources[end.Partition]
 	for i := range legs {
 		c.decided(s, legs[i].dest, legs[i].leg)
@@ -126,6 +128,14 @@ func (c *channels) report(legs []destined, end journal.Cursor) {
 	s.points.add(end)
 	c.mu.Unlock()
 	c.wake()
+}
+
+// decidedSince is how many legs have been decided since it was asked last.
+func (c *channels) decidedSince() (legs int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	legs, c.newLegs = c.newLegs, 0
+	return legs
 }
 
 // decided takes a leg. Guarded by mu, as all below.

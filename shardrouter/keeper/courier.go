@@ -111,8 +111,10 @@ func (k *courier) send(ctx context.Context) {
 	stage := rows.NewStage(k.partitions)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var pace pace
 	for ctx.Err() == nil {
 		now := time.Now()
+		pace.depart(now, k.channels.decidedSince())
 		next := k.channels.pump(now, stage)
 		if at := k.expiry.pump(now, stage); !at.IsZero() && at.Before(next) {
 			next = at
@@ -128,6 +130,9 @@ func (k *courier) send(ctx context.Context) {
 		case <-k.wake:
 		case <-timer.C:
 		case <-ctx.Done():
+		}
+		if d := time.Until(pace.next()); d > 0 {
+			pause(ctx, d)
 		}
 	}
 }
