@@ -3,6 +3,7 @@ SHELL := /bin/bash
 GO ?= go
 BIN := bin/walletd
 DEV_FLAGS ?=
+GOALS_FLAGS ?=
 SOAK_SECONDS ?= 60
 SEEDS ?= 10000
 FUZZ_SECONDS ?= 30
@@ -14,7 +15,7 @@ SECONDS_MAX ?=
 FAULTS_OUT ?=
 LINT_VERSION ?= v2.15.0
 
-.PHONY: help dev cluster build deps deps-dev test planted sim sim-test vet lint soak fuzz recovery faults bench clean
+.PHONY: help dev cluster build deps deps-dev test planted sim sim-test vet lint soak fuzz recovery faults bench goals clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -80,6 +81,9 @@ fuzz: ## every fuzz target for so long: make fuzz FUZZ_SECONDS=30. What it finds
 
 bench: build ## measure transfers against a wallet of its own (see README, "Measured")
 	@$(BIN) bench transfer --own
+
+goals: build ## hold a wallet of its own against what it was meant to cost (docs/bench.md); GOALS_FLAGS="--kafka --rounds 9"
+	@$(BIN) bench goals $(GOALS_FLAGS)
 
 clean: ## remove what was built
 	@rm -rf bin

@@ -29,7 +29,7 @@ type commandStats map[string][2]float64
 func readCommands(ctx context.Context, addrs []string) (commandStats, error) {
 	all := commandStats{}
 	for _, addr := range addrs {
-		text, err := redisInfo(ctx, addr)
+		text, err := redisInfo(ctx, addr, "commandstats")
 		if err != nil {
 			return nil, fmt.Errorf("commands of %s: %w", addr, err)
 		}
@@ -76,11 +76,32 @@ func (c commandStats) per(before commandStats, n int64) (all []Command) {
 	return all
 }
 
+// RedisMemory is what the shards' data takes, in bytes.
+func RedisMemory(ctx context.Context, addrs []string) (sum float64, err error) {
+	for _, addr := range addrs {
+		text, err := redisInfo(ctx, addr, "memory")
+		if err != nil {
+			return 0, fmt.Errorf("memory of %s: %w", addr, err)
+		}
+		for line := range strings.Lines(text) {
+			// Of the data set alone, without buffers and what it is at start.
+			if value, ok := strings.CutPrefix(line, "used_memory_dataset:"); ok {
+				v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+				if err != nil {
+					return 0, fmt.Errorf("memory of %s: %w", addr, err)
+				}
+				sum += v
+			}
+		}
+	}
+	return sum, nil
+}
+
 // infoMax bounds a Redis's answer.
 const infoMax = 1 << 20
 
 // redisInfo asks one Redis.
-func redisInfo(ctx context.Context, addr string) (string, error) {
+func redisInfo(ctx context.Context, addr, section string) (string, error) {
 	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return "", err
@@ -89,7 +110,7 @@ func redisInfo(ctx context.Context, addr string) (string, error) {
 	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		return "", err
 	}
-	if _, err := io.WriteString(conn, "INFO commandstats\r\n"); err != nil {
+	if _, err := io.WriteString(conn, "INFO "+section+"\r\n"); err != nil {
 		return "", err
 	}
 	in := bufio.NewReader(conn)

@@ -30,6 +30,7 @@ type lane struct {
 	at       int    // next operation of the script
 	number   uint64 // last number of a key
 	last     said
+	bytes    int64 // of all commands
 
 	tally // owned by complete; the client never lets its calls overlap. Read when the load has ended.
 }
@@ -112,7 +113,9 @@ func (n *lane) next(i uint32, intended time.Duration) {
 	n.post(i, command)
 }
 
+// post is under mu.
 func (n *lane) post(i uint32, command []byte) {
+	n.bytes += int64(len(command))
 	if err := n.client.Post(command, uint64(i), n.done); err != nil {
 		// The lane keeps within InFlight, so this is the end of the session.
 		n.under.Add(-1)

@@ -117,7 +117,7 @@ func TestCommandsOfAShard(t *testing.T) {
 				conn.Close()
 			}
 		}()
-		text, err := redisInfo(context.Background(), listener.Addr().String())
+		text, err := redisInfo(context.Background(), listener.Addr().String(), "commandstats")
 		if ok := answer[:min(len(answer), 2)] == "$5"; ok != (err == nil) || ok && text != "hello" {
 			t.Errorf("%q was read as %q, %v", answer, text, err)
 		}

@@ -53,6 +53,8 @@ type Report struct {
 	Asset         string       `json:"asset"`
 	Seed          uint64       `json:"seed"`
 
+	MessageBytes float64 `json:"message_bytes"` // of an operation's commands
+
 	Components []Component `json:"walletd_components,omitempty"` // where asked for, the largest first
 	Commands   []Command   `json:"redis_commands,omitempty"`     // for each operation, the dearest first
 
@@ -102,11 +104,12 @@ func (s *Session) report(l *load, m metered) Report {
 	}
 	latency := newHistogram()
 	latency.Merge(l.backlog)
-	var cross int64
+	var cross, bytes int64
 	series := make([]int64, int(l.Duration/SeriesStep))
 	for _, n := range l.lanes {
 		latency.Merge(n.latency)
 		cross += n.tally.cross
+		bytes += n.bytes
 		out.Unknown += n.unknown
 		out.Errors += n.errors
 		for code, times := range n.refused {
@@ -129,6 +132,7 @@ func (s *Session) report(l *load, m metered) Report {
 	out.LatencyMS, out.Quantiles = latencyOf(latency), quantilesOf(latency)
 	out.TransfersPerS = rounded(float64(out.Transfers) / l.Duration.Seconds())
 	out.CrossShare = rounded(float64(cross) / float64(max(out.Acknowledged, 1)))
+	out.MessageBytes = rounded(float64(bytes) / float64(max(out.Acknowledged, 1)))
 	cost, err := m.after.per(m.before, out.Acknowledged, out.ClientIsServer)
 	s.cpuErr = errors.Join(s.cpuErr, m.err, err)
 	out.CPU = cost.rounded()

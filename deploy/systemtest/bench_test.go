@@ -121,6 +121,7 @@ func TestBenchCommands(t *testing.T) {
 	for _, row := range []struct{ command, want string }{
 		{"bench scale --axes accounts,events,distribution --rounds 1 --duration 100ms --accounts 200 --accounts-max 2000 --events 300 --floor-bulks 5", "2000 accounts"},
 		{"bench goals --rounds 1 --duration 50ms --accounts 200 --floor-bulks 5 -o json", `"void":false`},
+		{"bench project --tps 1000 --duration 100ms --measured-accounts 200", "EXTRAPOLATION to 1000 transfers"},
 		{"bench rest --rounds 1 --duration 50ms --accounts 200 --connections 8", "a handler that does nothing"},
 		{"bench transfer --own --duration 100ms --warm-up 50ms --accounts 200 -o json", `"walletd_components":[`},
 	} {

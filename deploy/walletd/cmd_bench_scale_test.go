@@ -37,6 +37,8 @@ func TestBenchCommandsRefuseWhatTheyCannotDo(t *testing.T) {
 		{"bench scale --axes moons", "moons"},
 		{"bench scale --rounds 0", "--rounds 0"},
 		{"bench scale --accounts 5000 --accounts-max 100", "--accounts-max 100"},
+		{"bench project --tps 0", "tps: 0"},
+		{"bench project --cross 2", "cross share: 2"},
 		{"bench goals --rounds 0", "rounds: 0"},
 		{"bench goals --batch 1", "batch: 1"},
 		{"bench transfer --workload golf --server http://127.0.0.1:1", "golf"},
