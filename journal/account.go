@@ -47,7 +47,7 @@ func u48(b []byte) uint64 {
 	return uint64(b[0])<<40 | uint64(b[1])<<32 | uint64(b[2])<<24 | uint64(b[3])<<16 | uint64(b[4])<<8 | uint64(b[5])
 }
 
-// Append packs the account onto dst: the value of its field in the shard's account hash.
+// Append packs the account onto dst.
 func (a Account) Append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(a.Available))
 	dst = append(appendU56(dst, uint64(a.Reserved)), byte(a.Flags))

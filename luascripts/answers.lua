@@ -1,72 +1,93 @@
 -- answers: the words in which acts answer, and mark what train.lua shall write at the end. Nothing is written here.
 
-local letter = setmetatable({}, {__index = function(t, n) local c = char(n) t[n] = c return c end})
+-- A row's status byte, by row: the status, and a bit when something stands behind the statuses of its section.
+local said = {}
 
--- The reply and the outbox entry grow in pieces.
-local out, outs, entry, entries, events, event_bytes = {}, 0, {}, 0, 0, 0
+-- The reply grows in pieces; numbers that follow one another wait to be packed together.
+local out, outs, number, numbers = {}, 0, {}, 0
+
+-- Runs of rows that have happened, in the section.
+local run_from, run_to, runs, run_end = {}, {}, 0, -1
+
+-- The outbox entry: names and values of its fields, the heads of its sections.
+local entry, entry_words, entry_head, entry_heads = {'h', ''}, 2, {}, 0
 
 -- What has changed.
 local changed, changes, moved = {}, 0, {}
 local key_writes, key_written, slice_writes = {}, 0, {} -- slice_writes: the key_writes of each time slice
+local key_head = {} -- of the section's key records, by status and op
 local res_changed, res_changes, res_moved = {}, 0, {}
 local channel_moved, details_changed = {}, {}
 
 local function put(piece)
+  if numbers > 0 then
+    outs = outs + 1
+    out[outs] = pack('>' .. rep('I7', numbers), spread(number, 1, numbers))
+    numbers = 0
+  end
   outs = outs + 1
   out[outs] = piece
 end
 
-local function answer(status, detail)
-  outs = outs + 1
-  out[outs] = detail and pack('>BI7', status + DETAIL_FOLLOWS, detail) or letter[status]
+local function answer(i, status, detail)
+  if detail then
+    status = status + DETAIL_FOLLOWS
+    numbers = numbers + 1
+    number[numbers] = detail
+  end
+  said[i] = status
 end
 
 -- A reservation behind a confirm's, cancel's or look's status: its length, then the record.
 local function put_reservation(r)
-  put(res_status[r] and letter[RESERVATION_SIZE] .. pack_reservation(r) or letter[0])
+  put(res_status[r] and char(RESERVATION_SIZE) .. pack_reservation(r) or '\0')
 end
 
--- The event of an act that has happened: the next seq, the row as it came, the status.
-local function happen(i, status)
-  seq, events = seq + 1, events + 1
-  local first, last, n = at[i], stop[i], entries
-  event_bytes = event_bytes + last - first + 2
-  entry[n + 1], entry[n + 2] = sub(arg, first, last), letter[status]
-  entries = n + 2
+-- The event of an act that has happened: the next seq, the row as it came, the status that it is answered.
+local function happen(i)
+  seq = seq + 1
+  if i ~= run_end + 1 then
+    runs = runs + 1
+    run_from[runs] = i
+  end
+  run_end, run_to[runs] = i, i
 end
 
 -- The part of a keyed row that a repeat must equal: `to … before ext` (journal.Content).
 local function content(i)
   local o, p = op[i], at[i]
-  if o <= PAY then return sub(arg, p + 32, p + 56) end
-  if o == RESERVE then return sub(arg, p + 32, p + 60) end
-  if o == CONFIRM then return sub(arg, p + 36, p + 55) end
+  if o <= PAY then return sub(text, p + 32, p + 56) end
+  if o == RESERVE then return sub(text, p + 32, p + 60) end
+  if o == CONFIRM then return sub(text, p + 36, p + 55) end
   return '' -- a tombstone
 end
 
 -- The first outcome of a key, with the seq that happen has just given.
 local function keep(i, status, detail)
-  local k = key[i]
-  local r = pack('>BBI7I4I7I7', status, op[i], now, epoch, seq, detail) .. content(i)
-  local n = key_written
-  record[k], key_writes[n + 1], key_writes[n + 2] = r, id_of[k], r
+  local k, o, n = key[i], op[i], key_written
+  local head = key_head[64 * o + status]
+  if not head then
+    head = pack('>BBI7I4', status, o, now, epoch)
+    key_head[64 * o + status] = head
+  end
+  head = head .. pack('>I7I7', seq, detail) .. content(i)
+  record[k], key_writes[n + 1], key_writes[n + 2] = head, id_of[k], head
   key_written = n + 2
 end
 
 local function accept(i, status)
-  happen(i, status)
+  happen(i)
   keep(i, status, 0)
-  outs = outs + 1
-  out[outs] = letter[status]
+  said[i] = status
 end
 
 -- A refusal of a keyed act. Frozen (semantics section 1): stored under the key and journaled; else the key stays usable.
 local function refuse(i, status, detail)
   if status >= PAYER_CLOSED and status <= EXCEEDS_TRANSFER and status ~= RESERVATION_NOT_FOUND then
-    happen(i, status)
+    happen(i)
     keep(i, status, detail or 0)
   end
-  answer(status, detail)
+  answer(i, status, detail)
 end
 
 -- The first field in which a repeat differs; nil when none does.
@@ -83,22 +104,24 @@ end
 -- A key that has been seen answers its first outcome, word for word (semantics section 2).
 local function first_answer(i, seen)
   local status, first = byte(seen, 1, 2)
-  if status == TOMBSTONE then return answer(CANCELLED_BEFORE_TRY) end
+  if status == TOMBSTONE then return answer(i, CANCELLED_BEFORE_TRY) end
   local o = op[i]
   if first == PAY then first = TRANSFER end
-  if first ~= (o == PAY and TRANSFER or o) then return answer(KEY_REUSED_KIND) end
+  if first ~= (o == PAY and TRANSFER or o) then return answer(i, KEY_REUSED_KIND) end
   local differs = differing(o, sub(seen, 28), content(i))
-  if differs then return answer(differs) end
-  put(letter[status + REPLAYED] .. sub(seen, 3, 27))
+  if differs then return answer(i, differs) end
+  said[i] = status + REPLAYED
+  put(sub(seen, 3, 27))
   if o == CONFIRM and status < KEY_REUSED_KIND then put_reservation(held[i]) end
 end
 
 -- One version of an account.
 local function move(a, sum, aside)
-  available[a], reserved[a], version[a] = available[a] + sum, reserved[a] + aside, version[a] + 1
-  if not moved[a] then
+  available[a], version[a] = available[a] + sum, version[a] + 1
+  if aside ~= 0 then reserved[a] = reserved[a] + aside end
+  if moved[a] ~= trains then
     changes = changes + 1
-    moved[a], changed[changes] = true, a
+    moved[a], changed[changes] = trains, a
   end
 end
 
@@ -117,9 +140,9 @@ end
 
 -- The payee's part in a decision: as its check said elsewhere, or as this partition sees it.
 local function payee_status(i, kind, sum)
-  local a = to[i]
-  if a then return check(a, kind, sum) end
-  return verdict[i]
+  local v = verdict[i]
+  if v == VERDICT_LOCAL then return check(to[i], kind, sum) end
+  return v
 end
 
 local function payee_refuses(v) return v == PAYEE_NOT_FOUND or v == PAYEE_CLOSED or v == PAYEE_FROZEN end

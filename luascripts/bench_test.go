@@ -190,7 +190,7 @@ func (m *meter) read() (cpu, inner, calls uint64) {
 	if _, err := fmt.Sscan(string(raw), &cpu); err != nil {
 		m.b.Fatal(err)
 	}
-	stats := field(m.b, m.s, "commandstats", "cmdstat_evalsha:")
+	stats := field(m.b, m.s, "commandstats", "cmdstat_fcall:")
 	if _, err := fmt.Sscanf(stats, "calls=%d,usec=%d", &calls, &inner); err != nil {
 		m.b.Fatal(err)
 	}

@@ -1,7 +1,7 @@
 // Package luascripts is what a shard can do: its acts in Lua, the trains that carry rows to them, and the few things that
 // a keeper does to a shard (fence, load, admit, dump, outbox, marks). It is the only package that speaks to Redis.
 //
-//	Train: rows of many partitions ── Shard.Run: one EVALSHA ──> train.lua: read once · acts/*.lua decide · write once
+//	Train: rows of many partitions ── Shard.Run: one FCALL ────> train.lua: read once · acts/*.lua decide · write once
 //	Reply: an outcome a row        <──────── one string ───────────  and one outbox entry: the rows that happened
 //	                                                                      │
 //	keeper: Stop · Fence · Load · Admit · Freeze · Thaw · Look · ReadOutbox · Trim <────────────┘

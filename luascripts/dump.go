@@ -108,7 +108,7 @@ func (d *dumper) account(field, value []byte) error {
 	if err != nil {
 		return err
 	}
-	a, err := journal.ParseAccount(value)
+	a, err := ParseAccount(value)
 	if err == nil {
 		b.State.SetAccount(h, a)
 	}

@@ -22,6 +22,8 @@ var (
 	// train in this epoch.
 	ErrNotReady = errors.New("shard is not ready")
 
+	errNoLibrary = fmt.Errorf("%w: it has no library", ErrNotReady)
+
 	// ErrUnknown: bytes may have left and no answer came. The train may have run, or may still run.
 	ErrUnknown = errors.New("outcome unknown")
 	// ErrBadReply: the shard answered what this build does not understand. The train has run.
@@ -53,6 +55,8 @@ var refusals = []struct {
 	{"NOAUTH ", ErrNotReady},
 	{"NOPERM ", ErrNotReady},
 	{"NOSCRIPT ", ErrNotReady},
+	{"NOTREADY ", ErrNotReady}, // library.lua
+	{"ERR Function not found", errNoLibrary},
 }
 
 // translate gives the client's error one of our meanings. sent: the command may have left this process.

@@ -250,7 +250,7 @@ func TestLostReply(t *testing.T) {
 		open MINT issuance        -> opened
 		open A                    -> opened
 	`)
-	lost := proxy.DropNextReply(func(request []byte) bool { return strings.Contains(string(request), "evalsha") })
+	lost := proxy.DropNextReply(func(request []byte) bool { return strings.Contains(string(request), "fcall") })
 	_, err := b.s.Run(t.Context(), b.train("transfer t1 MINT A 100"))
 	if !errors.Is(err, ErrUnknown) || NothingMoved(err) {
 		t.Fatalf("got %v", err)

@@ -31,7 +31,7 @@ func faultyTrains(t testing.TB, server *local.Server, proxy *faultproxy.Proxy, s
 func (d *differential) lost(proxy *faultproxy.Proxy) {
 	d.t.Helper()
 	d.collect()
-	dropped := proxy.DropNextReply(func(request []byte) bool { return bytes.Contains(request, []byte("evalsha")) })
+	dropped := proxy.DropNextReply(func(request []byte) bool { return bytes.Contains(request, []byte("fcall")) })
 	reply, err := d.s.Run(d.t.Context(), &d.tr)
 	if err == nil || !errors.Is(err, ErrUnknown) || NothingMoved(err) {
 		d.t.Fatalf("a train whose reply was lost answers %v, %v", reply, err)

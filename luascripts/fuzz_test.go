@@ -23,8 +23,8 @@ func FuzzReply(f *testing.F) {
 	head := sectionHead(journal.OK, 1, 9, 5)
 	reservation := journal.Reservation{Status: journal.Tried}.Append([]byte{journal.ReservationSize})
 	good := bytes.Join([][]byte{
-		make([]byte, replyHeadSize), head, {2, 3, 1, 0, 0}, make([]byte, journal.AccountSize), {1 | detailBit}, make([]byte, 7), {5}, {32 | replayedBit}, make([]byte, 25),
-		{4}, {5 | detailBit}, make([]byte, 7), reservation, {6}, reservation, {45}, {8}, {1, 2}, reservation, {1, 2},
+		make([]byte, replyHeadSize), head, {2, 3, 1, 1 | detailBit, 5, 32 | replayedBit, 4, 5 | detailBit, 6, 45, 8, 1},
+		{0, 0}, make([]byte, journal.AccountSize), make([]byte, 7), make([]byte, 25), make([]byte, 7), reservation, reservation, {2}, reservation, {1, 2},
 		sectionHead(journal.StaleEpoch, 2, 0, 5),
 	}, nil)
 	tr.reply = append(tr.reply, good...)

@@ -119,7 +119,7 @@ func (l *loader) book(ctx context.Context, b *journal.Book) error {
 	}
 	write(accountsKey, func(yield func(f, v []byte) bool) {
 		for h, a := range m.Accounts {
-			if !yield(h[:], a.Append(nil)) {
+			if !yield(h[:], AppendAccount(nil, a)) {
 				return
 			}
 		}

@@ -15,8 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(local.M{M: m}) }
 
-// Each act has one file of at most 40 lines: a header that says what goes in and what comes out, what it needs, and the
-// two halves. It writes nothing: Redis is spoken to in train.lua alone.
+// Each act has one file of at most 40 lines: a header that says what goes in and what comes out, and the two halves. It writes nothing: Redis is spoken to in train.lua alone.
 func TestActFiles(t *testing.T) {
 	entries, err := luaFiles.ReadDir("acts")
 	must(t, err)
@@ -32,8 +31,7 @@ func TestActFiles(t *testing.T) {
 		}
 		word := strings.ToUpper(name)
 		for _, want := range []string{
-			"^-- " + name + ": ", "\n-- row: ", "\n-- outcome: ", "\nneeds\\[" + word + "\\] = function\\(i, p\\)",
-			"\nacts\\[" + word + "\\] = function\\(i\\)", "\n  -- Decide\\.\n", "\n  -- Apply.*\\.\n",
+			"^-- " + name + ": ", "\n-- row: ", "\n-- outcome: ", "\nacts\\[" + word + "\\] = function\\(i\\)", "\n  -- Decide\\.\n", "\n  -- Apply.*\\.\n",
 		} {
 			if !regexp.MustCompile(want).MatchString(text) {
 				t.Errorf("%s: no %q", e.Name(), want)

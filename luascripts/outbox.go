@@ -102,11 +102,57 @@ func parseEntry(m redis.XMessage) (OutboxEntry, error) {
 	if err != nil || !ok || tail != "0" {
 		return OutboxEntry{}, fmt.Errorf("%w %q: the id is not n-0", ErrBadEntry, m.ID)
 	}
-	text, ok := m.Values[entryField].(string)
-	if !ok {
-		return OutboxEntry{}, fmt.Errorf("%w %q: no field %s", ErrBadEntry, m.ID, entryField)
+	sections, err := weave(m.Values)
+	if err != nil {
+		return OutboxEntry{}, fmt.Errorf("%w %d: %w", ErrBadEntry, id, err)
 	}
-	return OutboxEntry{ID: id, sections: []byte(text)}, nil
+	return OutboxEntry{ID: id, sections: sections}, nil
+}
+
+// An entry in the stream: field h has a head and the statuses of every section, fields 1, 2, … have the sections' rows.
+const (
+	headsField    = "h"
+	wovenHeadSize = 2 + 4 + 7 + 7 + 2 // partition u16, epoch u32, first seq u56, time_ms u56, events u16
+)
+
+// weave makes the sections of an OutboxEntry from a stream's entry: every row with its status behind it, as the journal keeps it.
+func weave(fields map[string]any) ([]byte, error) {
+	heads, _ := fields[headsField].(string)
+	size := 0
+	for _, v := range fields {
+		text, _ := v.(string)
+		size += len(text) + happenedHeadSize - wovenHeadSize
+	}
+	woven := make([]byte, 0, size)
+	n := 0
+	for ; len(heads) > 0; n++ {
+		rows, ok := fields[strconv.Itoa(n+1)].(string)
+		if !ok || len(heads) < wovenHeadSize {
+			return nil, fmt.Errorf("section %d is cut short", n+1)
+		}
+		events := int(heads[wovenHeadSize-2])<<8 | int(heads[wovenHeadSize-1])
+		if events > len(heads)-wovenHeadSize {
+			return nil, fmt.Errorf("section %d: %d events, %d bytes of statuses", n+1, events, len(heads)-wovenHeadSize)
+		}
+		woven = append(woven, heads[:wovenHeadSize]...)
+		woven = binary.BigEndian.AppendUint32(woven, uint32(len(rows)+events))
+		for _, status := range []byte(heads[wovenHeadSize : wovenHeadSize+events]) {
+			if len(rows) < 3 || int(rows[0])<<8|int(rows[1]) < 3 || int(rows[0])<<8|int(rows[1]) > len(rows) {
+				return nil, fmt.Errorf("section %d: a row is cut short", n+1)
+			}
+			size := int(rows[0])<<8 | int(rows[1])
+			woven = append(append(woven, rows[:size]...), status&statusMask)
+			rows = rows[size:]
+		}
+		if len(rows) > 0 {
+			return nil, fmt.Errorf("section %d: %d bytes behind the last row", n+1, len(rows))
+		}
+		heads = heads[wovenHeadSize+events:]
+	}
+	if n == 0 || n+1 != len(fields) {
+		return nil, fmt.Errorf("%d fields for %d sections", len(fields), n)
+	}
+	return woven, nil
 }
 
 func entryID(n uint64) string { return strconv.FormatUint(n, 10) + "-0" }

@@ -10,4 +10,4 @@ func plant(text string) string { return text }
 func clientRetries() int { return -1 }
 
 // releaseFlags let acts that only release money run on a Redis that is full.
-func releaseFlags() string { return " flags=allow-oom" }
+func releaseFlags() string { return "'allow-oom'" }

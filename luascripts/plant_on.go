@@ -14,13 +14,13 @@ type swap struct{ is, planted string }
 
 // plants are the bugs in Lua (see journal/planted).
 var plants = map[planted.Bug][]swap{
-	planted.NoTombstone: {{"return entomb(i)", "return put(letter[OK] .. letter[0])"}},
+	planted.NoTombstone: {{"return entomb(i)", "answer(i, OK)\n    return put('\\0')"}},
 	planted.FundsBeforeKey: {{"local payer, a, sum = account[i], to[i], amount[i]", "local payer, a, sum = account[i], to[i], amount[i]\n" +
 		"local short, by\n if available[payer] then short, by = funds_refused(i, OK) end\n if short then return refuse(i, short, by) end"}},
-	planted.LossyNumbers:     {{"= available[a] + sum, reserved[a] + aside,", "= tonumber(tostring(available[a] + sum)), reserved[a] + aside,"}},
+	planted.LossyNumbers:     {{"= available[a] + sum, version[a] + 1", "= tonumber(tostring(available[a] + sum)), version[a] + 1"}},
 	planted.EpochUnchecked:   {{"if part_epoch[name] ~= of_epoch[s] then state_of[s] = STALE_EPOCH end", ""}},
 	planted.LeaseForever:     {{"clock >= lease", "false"}},
-	planted.DeliverNoCompare: {{"if delivered[d] ~= from then return answer(DELIVERY_GAP, delivered[d]) end", ""}},
+	planted.DeliverNoCompare: {{"if delivered[d] ~= from then return answer(i, DELIVERY_GAP, delivered[d]) end", ""}},
 }
 
 // plant puts the chosen bug into a script. A text that is not there any more panics: a bug that is not planted proves nothing.
@@ -51,5 +51,5 @@ func releaseFlags() string {
 	if planted.Is(planted.ConfirmNeedsMemory) {
 		return ""
 	}
-	return " flags=allow-oom"
+	return "'allow-oom'"
 }

@@ -79,7 +79,7 @@ func (r *repairer) patch(ctx context.Context, p Patch, slices []string) error {
 	var known journal.Filter // evicted since the primary last told the replica, some of them
 	for _, h := range p.Accounts {
 		a, there := m.Accounts[h]
-		put(accountsKey, string(h[:]), a.Append(nil), there)
+		put(accountsKey, string(h[:]), AppendAccount(nil, a), there)
 		d, there := m.DetailsOf[h]
 		put(detailsKey, string(h[:]), d, there)
 	}

@@ -32,8 +32,10 @@ const (
 //	}
 //	if err := reply.Err(); err != nil { // ErrBadReply: what was not read is unknown
 //
-// Its bytes: the id of the outbox entry that the train left u56 (0: nothing happened), then the sections: status u8, epoch u32, base seq u56, time_ms u56, then, if the status is OK, one outcome a row:
-// the status (bit 0x80: a first answer, then time_ms u56, epoch u32, seq u56, detail u56; bit 0x40: then detail u56) and
+// Its bytes: the id of the outbox entry that the train left u56 (0: nothing happened), then the sections: status u8, epoch u32,
+// base seq u56, time_ms u56, then, if the status is OK, a status byte a row, then what stands behind the rows, in their order: bit
+// 0x80 of the status byte: it is a first answer, and here are its time_ms u56, epoch u32, seq u56, detail u56; bit 0x40: here is a
+// detail u56; and
 //
 //	read     OK: details length u16, account, details
 //	confirm  accepted, first or again: reservation length u8 (0 or 70), reservation as it is now
@@ -46,9 +48,10 @@ type Reply struct {
 	rest    []byte // of the reply
 	next    int    // section to read
 	section SectionReply
-	row     int // rows of the section read
-	at      int // where the row read last starts in t.arg
-	end     int // and ends
+	status  []byte // of the section's rows
+	row     int    // rows of the section read
+	at      int    // where the row read last starts in t.arg
+	end     int    // and ends
 	seq     uint64
 	err     error
 
@@ -120,7 +123,10 @@ func (r *Reply) NextSection() bool {
 	}
 	r.next++
 	r.row, r.seq, r.end = 0, r.section.Base, sent.head+sectionHeadSize
-	return true
+	if r.section.Status == journal.OK {
+		r.status = r.take(sent.rows)
+	}
+	return r.err == nil
 }
 
 // NextRow fills in the outcome of the section's next row: all but Owner, Tag and Carry, which the shard never sees.
@@ -139,29 +145,27 @@ func (r *Reply) NextRow(o *rows.Outcome) bool {
 	if r.section.Status != journal.OK {
 		return true
 	}
-	r.status(o)
+	r.outcome(o, r.status[r.row-1])
 	r.record(o)
 	return r.err == nil
 }
 
-func (r *Reply) status(o *rows.Outcome) {
-	b := r.take(1)
-	if b == nil {
-		return
-	}
-	bits := b[0] &^ statusMask
-	o.Status = journal.Status(b[0] & statusMask)
+func (r *Reply) outcome(o *rows.Outcome, said byte) {
+	bits := said &^ statusMask
+	o.Status = journal.Status(said & statusMask)
 	switch {
 	case !o.Status.Known() || o.Status == journal.None || bits == replayedBit|detailBit:
-		r.fail("status byte %#x", b[0])
+		r.fail("status byte %#x", said)
 	case bits == replayedBit:
-		if b = r.take(7 + 4 + 7 + 7); b == nil {
+		b := r.take(7 + 4 + 7 + 7)
+		if b == nil {
 			return
 		}
 		o.Replayed, o.TimeMS = true, int64(u56(b))
 		o.Position.Epoch, o.Position.Seq, o.Detail = binary.BigEndian.Uint32(b[7:]), u56(b[11:]), u56(b[18:])
 	case bits == detailBit:
-		if b = r.take(7); b == nil {
+		b := r.take(7)
+		if b == nil {
 			return
 		}
 		o.Detail = u56(b)

@@ -6,15 +6,15 @@ local refusal_of = {[CONFIRMED] = ALREADY_CONFIRMED, [CANCELLED] = ALREADY_CANCE
 local function entombed(k) return record[k] and byte(record[k]) == TOMBSTONE end
 
 local function entomb(i)
-  happen(i, TOMBSTONE)
+  happen(i)
   keep(i, TOMBSTONE, 0)
-  return answer(TOMBSTONE)
+  return answer(i, TOMBSTONE)
 end
 
 local function reservation_changed(r)
-  if not res_moved[r] then
+  if res_moved[r] ~= trains then
     res_changes = res_changes + 1
-    res_moved[r], res_changed[res_changes] = true, r
+    res_moved[r], res_changed[res_changes] = trains, r
   end
 end
 
@@ -35,7 +35,7 @@ end
 -- Ends an open reservation as cancelled or expired: what remains goes back to its payer.
 local function release(i, r, status)
   local rest = remaining[r]
-  happen(i, status)
+  happen(i)
   move(res_payer[r], rest, -rest)
   remaining[r], res_status[r], resolved_ms[r] = 0, status, now
   reservation_changed(r)

@@ -28,7 +28,7 @@ type Scratch struct {
 
 const (
 	clockRead     = "math.max(clock,"
-	recordedClock = "math.max(read('>I7', ARGV[2], 7 * s - 6),"
+	recordedClock = "math.max(read('>I7', ARGV[#ARGV], 7 * s - 6),"
 
 	scratchKeeper = 1           // the epoch in which Tend does a keeper's work
 	scratchReads  = time.Minute // nobody else waits, and the machine may be busy
@@ -41,7 +41,7 @@ func OpenScratch(ctx context.Context, c Config, change func(text string) string)
 	if c.ReadTimeout == 0 {
 		c.ReadTimeout = scratchReads
 	}
-	text := plant(trainText)
+	text := plant(onceText)
 	if strings.Count(text, clockRead) != 1 {
 		return nil, fmt.Errorf("open scratch shard: the train reads its clock at %d places (%q), not at one", strings.Count(text, clockRead), clockRead)
 	}
@@ -82,7 +82,8 @@ func (x *Scratch) RunAt(ctx context.Context, t *Train, timesMS []int64) (Reply, 
 	for _, ms := range timesMS {
 		x.times = appendU56(x.times, uint64(ms))
 	}
-	if err := x.evalsha(ctx, t, x.train, x.times); err != nil {
+	t.pack(0)
+	if err := x.send(ctx, t, "evalsha", x.train.sha, x.times); err != nil {
 		return Reply{}, fmt.Errorf("run a train of %d acts again on scratch shard %s: %w", t.acts, x.addr, err)
 	}
 	return newReply(t), nil

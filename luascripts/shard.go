@@ -69,6 +69,7 @@ func (c Config) validate() error {
 // Shard is one Redis primary. Its methods may be called from several goroutines; each call answers or fails on its own.
 type Shard struct {
 	addr      string
+	epoch     uint32
 	client    *redis.Client
 	keys      []any // KEYS of a train
 	keySlice  time.Duration
@@ -83,7 +84,7 @@ func Open(c Config) (*Shard, error) {
 		return nil, fmt.Errorf("open shard: %w", err)
 	}
 	c = c.withDefaults()
-	s := &Shard{addr: c.Addr, keySlice: c.KeySlice, silence: marksPing, admission: admissionIn(c.Epoch), client: redis.NewClient(&redis.Options{
+	s := &Shard{addr: c.Addr, epoch: c.Epoch, keySlice: c.KeySlice, silence: marksPing, admission: admissionIn(c.Epoch), client: redis.NewClient(&redis.Options{
 		Addr:     c.Addr,
 		Username: c.Username,
 		Password: c.Password,
@@ -156,7 +157,8 @@ var (
 	loadEndScript     = newScript(assemble("#!lua flags=allow-oom", "slices.lua", "loadend.lua"))
 	unloadScript      = newScript(assemble("#!lua flags=allow-oom", "unload.lua"))
 	wipeScript        = newScript(assemble("#!lua flags=allow-oom", "wipe.lua"))
-	admitScript       = newScript(assemble("#!lua flags=allow-oom", "admit.lua"))
+	admitScript       = newScript(assemble("#!lua flags=allow-oom", "admit.lua", "admitonce.lua"))
+	stopScript        = newScript(assemble("#!lua flags=allow-oom", "stop.lua"))
 	freezeScript      = newScript(assemble("#!lua flags=allow-oom", "freeze.lua"))
 	thawScript        = newScript(assemble("#!lua flags=allow-oom", "thaw.lua"))
 	joinBeginScript   = newScript(assemble("#!lua flags=allow-oom", "newwindow.lua", "joinbegin.lua"))
@@ -178,9 +180,10 @@ func (s *Shard) Run(ctx context.Context, t *Train) (Reply, error) {
 	if len(t.sections) == 0 {
 		return newReply(t), nil
 	}
-	err := s.evalsha(ctx, t, s.admission.train)
+	t.pack(s.epoch)
+	err := s.call(ctx, t, s.admission.train, s.admission.once.sha)
 	if errors.Is(err, ErrOutOfMemory) && t.Releases() {
-		err = s.evalsha(ctx, t, s.admission.release)
+		err = s.call(ctx, t, s.admission.release, s.admission.onceRelease.sha)
 	}
 	if err != nil {
 		return Reply{}, fmt.Errorf("run train of %d acts on shard %s: %w", t.acts, s.addr, err)
@@ -188,10 +191,24 @@ func (s *Shard) Run(ctx context.Context, t *Train) (Reply, error) {
 	return newReply(t), nil
 }
 
-func (s *Shard) evalsha(ctx context.Context, t *Train, sc script, more ...any) error {
+// call calls the library's function, or the script where there is no library.
+func (s *Shard) call(ctx context.Context, t *Train, function, sha string) error {
+	err := s.send(ctx, t, "fcall", function)
+	if errors.Is(err, errNoLibrary) {
+		err = s.send(ctx, t, "evalsha", sha)
+	}
+	return err
+}
+
+// send sends a packed train to a function or a script by its name, with more arguments.
+func (s *Shard) send(ctx context.Context, t *Train, command, name string, more ...any) error {
 	t.sent = false
-	args := append(t.words[:0], "evalsha", sc.sha, len(s.keys))
-	args = append(append(append(args, s.keys...), t), more...)
+	args := append(t.words[:0], command, name, len(s.keys))
+	args = append(append(args, s.keys...), t)
+	for i := range t.sections {
+		args = append(args, &t.sections[i])
+	}
+	args = append(args, more...)
 	t.words = args
 	cmd := redis.NewCmd(ctx, args...)
 	_ = s.client.Process(ctx, cmd)

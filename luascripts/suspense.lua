@@ -1,15 +1,5 @@
 -- suspense: where a leg goes that its payee has no room for (design section 6). Nothing is written here.
 
--- The section's suspense account of an asset: 8 bytes "suspense", partition, asset.
-local function spare_named(kind)
-  local a = spare[kind]
-  if not a then
-    a = account_named('suspense' .. partition .. pack('>H', kind))
-    spare[kind], spare_asset[a] = a, kind
-  end
-  return a
-end
-
 -- The account that a leg credits, and what it has then: the payee, or the suspense account; nothing when neither has room.
 -- after: what accounts have after earlier legs of the same delivery. Their sum with this one would not be exact.
 local function receiver(l, after)
@@ -21,7 +11,8 @@ local function receiver(l, after)
   if sum <= AMOUNT_MAX - (has + (reserved[a] or 0)) then return a, has + sum end
 end
 
+-- A suspense account's handle ends with its asset.
 local function open_spare(a)
   available[a], reserved[a], flags[a], version[a], status_seq[a], overdraft[a] = 0, 0, 0, 0, 0, 0
-  asset_of[a] = spare_asset[a]
+  asset_of[a] = read('>H', handle[a], 11)
 end

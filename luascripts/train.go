@@ -14,6 +14,7 @@ const (
 	TrainBytesMax = 512 << 10
 )
 
+// Of Train.Arg.
 const (
 	trainHeadSize   = 2         // version u8, 0 u8
 	sectionHeadSize = 2 + 4 + 6 // partition u16, epoch u32, rows u16, bytes u32
@@ -23,7 +24,9 @@ const (
 // Train is one script call: rows in sections of one partition each. It is filled, run and reset by one goroutine;
 // a train that is used again allocates nothing. The zero value is an empty train.
 type Train struct {
-	arg      []byte
+	arg      []byte // the sections, each with a head
+	names    names
+	head     []byte // the first argument, once it is to be sent
 	sections []trainSection
 	acts     int
 	rows     int
@@ -38,12 +41,17 @@ type trainSection struct {
 	epoch     uint32
 	head      int // where its head starts in arg
 	rows      int
+	packed    []byte // they, in arg, once they are to be sent
 }
+
+// MarshalBinary is how the client takes the section's rows.
+func (s *trainSection) MarshalBinary() ([]byte, error) { return s.packed, nil }
 
 // Reset empties the train and keeps its buffers. A Reply to it ends.
 func (t *Train) Reset() {
 	t.arg, t.sections, t.reply = t.arg[:0], t.sections[:0], t.reply[:0]
 	t.acts, t.rows, t.restless, t.sent = 0, 0, false, false
+	t.names.reset()
 }
 
 // Acts is the number of acts in the train, ≤ ActsMax.
@@ -58,6 +66,7 @@ func (t *Train) Releases() bool { return !t.restless }
 // Section begins the rows of a partition, which the caller knows to be in this epoch.
 func (t *Train) Section(partition int, epoch uint32) {
 	if len(t.arg) == 0 {
+		t.names.reset()
 		t.arg = append(t.arg, trainVersion, 0)
 	}
 	t.sections = append(t.sections, trainSection{partition: partition, epoch: epoch, head: len(t.arg)})
@@ -72,6 +81,7 @@ func (t *Train) Add(row []byte) bool {
 	if !t.fits(acts, len(row)) {
 		return false
 	}
+	t.name(row, len(t.arg))
 	t.arg = append(t.arg, row...)
 	t.grow(1, acts)
 	t.restless = t.restless || !journal.Op(row[2]).Releases()
@@ -95,6 +105,7 @@ func (t *Train) AddRows(staged *rows.Section, i int) int {
 		if !t.fits(acts+n, int(m.End-from)) {
 			break
 		}
+		t.name(staged.Rows[end:m.End], len(t.arg)+int(end-from))
 		acts, end = acts+n, m.End
 		t.restless = t.restless || !m.Op.Releases()
 	}
@@ -106,6 +117,12 @@ func (t *Train) AddRows(staged *rows.Section, i int) int {
 // fits: an empty train takes any row (RowSizeMax, LegsMax), so that none waits for ever.
 func (t *Train) fits(acts, bytes int) bool {
 	return t.acts+acts <= ActsMax && len(t.arg)+bytes <= TrainBytesMax
+}
+
+// name takes a row that is to stand at this place in arg.
+func (t *Train) name(row []byte, at int) {
+	s := &t.sections[len(t.sections)-1]
+	t.names.add(s.partition, row, at-s.head-sectionHeadSize)
 }
 
 func (t *Train) grow(rows, acts int) {
@@ -124,11 +141,24 @@ func actsOf(row []byte) int {
 	return max(1, int(binary.BigEndian.Uint16(row[legCountAt:])))
 }
 
-// Arg is the script's argument. It shares memory with the train.
+// Arg is the train as a whole, for those who run it otherwise than a shard does: version u8, 0 u8, then sections: partition u16,
+// epoch u32, rows u16, bytes u32, rows. It shares memory with the train.
 func (t *Train) Arg() []byte { return t.arg }
 
-// MarshalBinary is how the client takes the argument while it writes the command: from here on the shard may see it.
+// pack makes the script's arguments: the head, then each section's rows.
+func (t *Train) pack(epoch uint32) {
+	t.head = t.names.head(t.head[:0], t.arg[0], epoch, t.sections)
+	for i := range t.sections {
+		s, end := &t.sections[i], len(t.arg)
+		if i+1 < len(t.sections) {
+			end = t.sections[i+1].head
+		}
+		s.packed = t.arg[s.head+sectionHeadSize : end]
+	}
+}
+
+// MarshalBinary is how the client takes the head while it writes the command: from here on the shard may see it.
 func (t *Train) MarshalBinary() ([]byte, error) {
 	t.sent = true
-	return t.arg, nil
+	return t.head, nil
 }

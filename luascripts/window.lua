@@ -21,15 +21,33 @@ local function cleared_ms(i)
   local p = texts_at[op[i]]
   if not p then return 0 end
   p = at[i] + p
-  for _ = 1, 3 do p = p + 1 + (byte(arg, p) or 0) end
-  return p + 6 == stop[i] and read('>I7', arg, p) or 0
+  for _ = 1, 3 do p = p + 1 + (byte(text, p) or 0) end
+  return p + 6 == stop(i) and read('>I7', text, p) or 0
 end
 
 -- Whether nobody has looked for the id of the row, which may have been evicted.
 local function is_old(i) return evicted > 0 and evicted > cleared_ms(i) end
 
+-- Whose a key or a reservation is: the partition of a section that names it, and serves.
+local function owners()
+  if owned then return end
+  owned = true
+  for s = 1, sections do
+    local name = of_partition[s]
+    if state_of[s] == OK then
+      for i = first_row[s], last_row[s] do
+        if op[i] ~= DELIVER then
+          key_part[key[i]] = name
+          if reservations > 0 then key_part[tomb[i]], res_part[held[i]] = name, name end
+        end
+      end
+    end
+  end
+end
+
 -- What is older than a cut-off of the partition is as if it were not there.
 local function forget(name, before)
+  owners()
   for k = 1, keys do
     local r = record[k]
     if r and key_part[k] == name and read('>I7', r, 3) < before then record[k], old[k] = false, true end

@@ -14,7 +14,7 @@ import (
 var luaFiles embed.FS
 
 // trainVersion is the first byte of a train.
-const trainVersion = 2
+const trainVersion = 3
 
 // Bits of a status byte in a reply; a status is < 64.
 const (
@@ -58,7 +58,7 @@ var words = map[string]string{
 	"ISSUANCE": number(int(journal.Issuance)), "FROZEN_SENDING": number(int(journal.FrozenSending)),
 	"FROZEN_RECEIVING": number(int(journal.FrozenReceiving)), "CLOSED": number(int(journal.Closed)),
 
-	"AMOUNT_MAX": number(int(journal.AmountMax)), "VERDICT_LOCAL": number(journal.VerdictLocal), "LEG_SIZE": number(journal.LegSize),
+	"PLAIN_SIZE": number(plainSize), "AMOUNT_MAX": number(int(journal.AmountMax)), "VERDICT_LOCAL": number(journal.VerdictLocal), "LEG_SIZE": number(journal.LegSize),
 	"RESERVATION_SIZE": number(journal.ReservationSize), "NOBODY": "'" + strings.Repeat(`\0`, len(journal.Handle{})) + "'",
 	"TRAIN_VERSION": number(trainVersion), "ACTS_MAX": number(ActsMax), "FIELDS_MAX": number(fieldsMax),
 	"CLAIM_SIZE": number(claimSize), "WINDOW_HEAD_SIZE": number(windowHeadSize), "SLICE_SIZE": number(sliceSize),

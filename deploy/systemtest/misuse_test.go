@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"walletd/journal"
+	"walletd/luascripts"
 )
 
 // redisOf is a client of a shard, for what an operator may do to it.
@@ -88,10 +89,10 @@ func TestReconcileFindsForgedMoney(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		account, err := journal.ParseAccount(packed)
+		account, err := luascripts.ParseAccount(packed)
 		must(t, err)
 		account.Available++
-		must(t, c.HSet(within(t, answerLimit), "accounts", string(h[:]), account.Append(nil)).Err())
+		must(t, c.HSet(within(t, answerLimit), "accounts", string(h[:]), luascripts.AppendAccount(nil, account)).Err())
 		forged = true
 	}
 	if !forged {

@@ -2,11 +2,6 @@
 -- row: account, asset, amount (minor units)
 -- outcome: OK, AssetMismatch, PayeeClosed, PayeeFrozen, BalanceOverflow, each with the account's status seq as detail; PayeeNotFound
 
-needs[CHECK] = function(i, p)
-  local name, kind, sum = read('>c12HI7', arg, p + 3)
-  account[i], asset[i], amount[i] = account_named(name), kind, sum
-end
-
 acts[CHECK] = function(i)
   local a = account[i]
 
@@ -14,5 +9,5 @@ acts[CHECK] = function(i)
   local status = check(a, asset[i], amount[i])
 
   -- Apply: nothing but the answer.
-  return answer(status, available[a] and status_seq[a])
+  return answer(i, status, available[a] and status_seq[a])
 end

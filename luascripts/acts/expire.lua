@@ -2,17 +2,13 @@
 -- row: id
 -- outcome: Expired; NotDue (before its time, or no longer open)
 
-needs[EXPIRE] = function(i, p)
-  held[i] = reservation_named(sub(arg, p + 3, p + 18))
-end
-
 acts[EXPIRE] = function(i)
   local r = held[i]
 
   -- Decide.
-  if res_status[r] ~= TRIED or now < expires_ms[r] then return answer(NOT_DUE) end
+  if res_status[r] ~= TRIED or now < expires_ms[r] then return answer(i, NOT_DUE) end
 
   -- Apply.
   release(i, r, EXPIRED)
-  return answer(EXPIRED)
+  return answer(i, EXPIRED)
 end

@@ -2,21 +2,14 @@
 -- row: verdict (what the payee's check said), id, account (payer), to, amount (minor units), asset, ref, ext
 -- outcome: Confirmed; the first answer of a key that was seen; KeyOld; a refusal of semantics section 1
 
-needs[PAY] = function(i, p)
-  local v, id, payer, name, sum, kind = read('>Bc16c12c12I7H', arg, p + 3)
-  key[i], account[i], payee[i] = key_named(id), account_named(payer), name
-  verdict[i], amount[i], asset[i] = v, sum, kind
-  to[i] = v == VERDICT_LOCAL and account_named(name)
-end
-
 acts[PAY] = function(i)
   local payer, sum = account[i], amount[i]
 
   -- Decide.
   local seen = record[key[i]]
   if seen then return first_answer(i, seen) end
-  if old[key[i]] and is_old(i) then return answer(KEY_OLD) end
-  if handle[payer] == payee[i] then return answer(SAME_ACCOUNT) end
+  if old[key[i]] and is_old(i) then return answer(i, KEY_OLD) end
+  if payer == to[i] then return answer(i, SAME_ACCOUNT) end
   local v = payee_status(i, asset[i], sum)
   local no, detail = try_refused(i, v)
   if not no then no, detail = funds_refused(i, v) end

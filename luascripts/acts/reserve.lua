@@ -3,20 +3,16 @@
 -- row: verdict, id, account (payer), to (zeros: named with the confirm), amount (minor units), asset, ref, expires_in_s, ext
 -- outcome: Tried; the first answer of a key that was seen; KeyOld; a refusal of semantics section 1
 
-needs[RESERVE] = function(i, p)
-  needs[PAY](i, p)
-  held[i] = reservation_named(sub(arg, p + 4, p + 19))
-end
-
 acts[RESERVE] = function(i)
   local payer, sum, r = account[i], amount[i], held[i]
 
   -- Decide.
   local seen = record[key[i]]
   if seen then return first_answer(i, seen) end
-  if old[key[i]] and is_old(i) then return answer(KEY_OLD) end
-  if handle[payer] == payee[i] then return answer(SAME_ACCOUNT) end
-  local v = payee[i] == NOBODY and OK or payee_status(i, asset[i], sum)
+  if old[key[i]] and is_old(i) then return answer(i, KEY_OLD) end
+  if payer == to[i] then return answer(i, SAME_ACCOUNT) end
+  local payee = sub(text, at[i] + 32, at[i] + 43)
+  local v = payee == NOBODY and OK or payee_status(i, asset[i], sum)
   local no, detail = try_refused(i, v)
   if not no and sum > available[payer] then
     no, detail = INSUFFICIENT_FUNDS, lesser(sum - available[payer], AMOUNT_MAX)
@@ -25,9 +21,9 @@ acts[RESERVE] = function(i)
 
   -- Apply.
   move(payer, -sum, sum)
-  res_status[r], res_payer[r], res_to[r], res_asset[r] = TRIED, payer, payee[i], asset[i]
+  res_status[r], res_payer[r], res_to[r], res_asset[r] = TRIED, payer, payee, asset[i]
   res_amount[r], remaining[r], captured[r] = sum, sum, 0
-  created_ms[r], expires_ms[r], resolved_ms[r] = now, now + 1000 * read('>I4', arg, at[i] + 57), 0
+  created_ms[r], expires_ms[r], resolved_ms[r] = now, now + 1000 * read('>I4', text, at[i] + 57), 0
   reservation_changed(r)
   return accept(i, TRIED)
 end

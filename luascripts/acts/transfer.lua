@@ -2,20 +2,14 @@
 -- row: verdict, id, account (payer), to, amount (minor units), asset, ref, ext
 -- outcome: Confirmed; the first answer of a key that was seen; KeyOld; a refusal of semantics section 1
 
-needs[TRANSFER] = function(i, p)
-  local id, payer, name, sum, kind = read('>c16c12c12I7H', arg, p + 4)
-  key[i], account[i], to[i] = key_named(id), account_named(payer), account_named(name)
-  amount[i], asset[i] = sum, kind
-end
-
 acts[TRANSFER] = function(i)
   local payer, a, sum = account[i], to[i], amount[i]
 
   -- Decide.
   local seen = record[key[i]]
   if seen then return first_answer(i, seen) end
-  if old[key[i]] and is_old(i) then return answer(KEY_OLD) end
-  if payer == a then return answer(SAME_ACCOUNT) end
+  if old[key[i]] and is_old(i) then return answer(i, KEY_OLD) end
+  if payer == a then return answer(i, SAME_ACCOUNT) end
   local v = check(a, asset[i], sum)
   local no, detail = try_refused(i, v)
   if not no then no, detail = funds_refused(i, v) end

@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -212,13 +213,7 @@ func TestLostRepliesInTheWallet(t *testing.T) {
 }
 
 func isTrain(request []byte) bool {
-	head := string(request[:min(len(request), 64)])
-	for i := 0; i+7 <= len(head); i++ {
-		if head[i:i+7] == "evalsha" {
-			return true
-		}
-	}
-	return false
+	return bytes.Contains(request[:min(len(request), 64)], []byte("fcall"))
 }
 
 // TestExpiry: an open reservation ends by itself when its time is over; one that ended before is let alone.

@@ -29,6 +29,7 @@ redis.call('HSET', 'parts', '\0\0', struct.pack('>I4', struct.unpack('>I4', p) -
 		"is in an older epoch": {do: func(c *cluster) { c.redisCLI(0, "eval", back, "0") }},
 		"became a replica":     {do: func(c *cluster) { c.redisCLI(0, "replicaof", "127.0.0.1", "1") }},
 		"loses its scripts":    {do: func(c *cluster) { c.redisCLI(0, "script", "flush") }},
+		"loses its library":    {do: func(c *cluster) { c.redisCLI(0, "function", "flush") }},
 		"is full":              {do: func(c *cluster) { c.redisCLI(0, "config", "set", "maxmemory", "1") }, stays: true},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -30,7 +30,7 @@ func (w *world) redisCLI(server int, args ...string) string {
 }
 
 func isTrain(request []byte) bool {
-	return bytes.Contains(bytes.ToLower(request[:min(len(request), 64)]), []byte("evalsha"))
+	return bytes.Contains(bytes.ToLower(request[:min(len(request), 64)]), []byte("fcall"))
 }
 
 // quick makes clients that give an answer up after a short time.
@@ -292,13 +292,13 @@ func TestPartitionThatDoesNotServe(t *testing.T) {
 	}
 }
 
-// TestShardThatAdmitsNoTrain: it lost its scripts, by a restart or by somebody's hand. Rows wait for the next epoch; without
+// TestShardThatAdmitsNoTrain: it lost its library, by a restart or by somebody's hand. Rows wait for the next epoch; without
 // one they are refused. Nothing runs, though the partitions are there, in the epoch that the map shows.
 func TestShardThatAdmitsNoTrain(t *testing.T) {
 	w := newWorld(t, 1, nil, func(c *Config) { c.RetryFor = 400 * time.Millisecond })
 	bank, shop := w.open(1, "bank", journal.Issuance), w.open(1, "shop", 0)
 	w.durable()
-	w.redisCLI(0, "script", "flush")
+	w.redisCLI(0, "function", "flush")
 	began := time.Now()
 	if o := w.ask(1, transfer(bank, shop, "a", 1)); o.Status != journal.ShardUnavailable {
 		t.Errorf("without another map: %v", o.Status)
@@ -313,7 +313,7 @@ func TestShardThatAdmitsNoTrain(t *testing.T) {
 	// The next owner's map comes while rows wait.
 	w = newWorld(t, 1, nil, nil)
 	w.durable()
-	w.redisCLI(0, "script", "flush")
+	w.redisCLI(0, "function", "flush")
 	s := newSink()
 	open := journal.Row{Op: journal.OpOpen, Account: account(1, "a"), Text: []byte(`{}`)}
 	tag := w.send(s, 1, open)

@@ -63,7 +63,7 @@ func (r *redis) section(p int, epoch uint32, acts []byte, clock int64, reply, en
 		return reply, entry
 	}
 	r.alone(p, epoch)
-	base, count, events := b.Seq, 0, []byte(nil)
+	base, count, events, behind := b.Seq, 0, []byte(nil), []byte(nil)
 	for len(acts) > 0 {
 		n, err := journal.RowLen(acts)
 		if err != nil {
@@ -71,14 +71,16 @@ func (r *redis) section(p int, epoch uint32, acts []byte, clock int64, reply, en
 			return reply, entry
 		}
 		before := b.Seq
-		var outcome journal.Status
-		reply, outcome = r.act(b, acts[:n:n], now, reply)
+		var said byte
+		said, behind = r.act(b, acts[:n:n], now, behind)
+		reply = append(reply, said)
 		if b.Seq > before {
 			count++
-			events = append(append(events, acts[:n]...), byte(outcome))
+			events = append(append(events, acts[:n]...), said&^(replayedBit|detailBit))
 		}
 		acts = acts[n:]
 	}
+	reply = append(reply, behind...)
 	if count > 0 {
 		entry = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint16(entry, uint16(p)), b.Epoch)
 		entry = u56(u56(entry, base+1), uint64(now))
@@ -109,12 +111,13 @@ func u56(dst []byte, v uint64) []byte {
 	return append(dst, b[1:]...)
 }
 
-// act decides a row, applies it, and packs its outcome as reply.go reads it.
-func (r *redis) act(b *journal.Book, packed []byte, now int64, reply []byte) ([]byte, journal.Status) {
+// act decides a row and applies it. It answers its status byte, and packs what stands behind the section's statuses, as reply.go
+// reads them.
+func (r *redis) act(b *journal.Book, packed []byte, now int64, behind []byte) (byte, []byte) {
 	var row journal.Row
 	o, err := b.Decide(packed, now)
 	if _, bad := row.Parse(packed); err != nil || bad != nil {
-		return append(reply, byte(journal.Malformed)), journal.Malformed
+		return byte(journal.Malformed), behind
 	}
 	undo := misdecide(b, &row, &o)
 	if o.Journaled {
@@ -128,17 +131,18 @@ func (r *redis) act(b *journal.Book, packed []byte, now int64, reply []byte) ([]
 			undo()
 		}
 	}
+	said := byte(o.Status)
 	switch detail := max(o.Detail, o.Delivered, o.StatusSeq); {
 	case o.Replayed:
 		k := o.First
-		reply = binary.BigEndian.AppendUint32(u56(append(reply, byte(k.Status)|replayedBit), uint64(k.TimeMS)), k.Epoch)
-		reply = u56(u56(reply, k.Seq), k.Detail)
+		said = byte(k.Status) | replayedBit
+		behind = binary.BigEndian.AppendUint32(u56(behind, uint64(k.TimeMS)), k.Epoch)
+		behind = u56(u56(behind, k.Seq), k.Detail)
 	case detail > 0:
-		reply = u56(append(reply, byte(o.Status)|detailBit), detail)
-	default:
-		reply = append(reply, byte(o.Status))
+		said |= detailBit
+		behind = u56(behind, detail)
 	}
-	return record(b, &row, &o, reply), o.Status
+	return said, record(b, &row, &o, behind)
 }
 
 // record packs what stands behind a status: the comment of luascripts.Reply.

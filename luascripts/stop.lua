@@ -1,0 +1,3 @@
+-- stop: no library admits trains any more (library.lua).
+-- KEYS: parts
+return redis.call('HDEL', KEYS[1], 'admitted')
