@@ -20,7 +20,8 @@ type part struct {
 	// Owned by run.
 	dropped map[journal.Verdict]uint64 // since the last commit
 	looked  time.Time
-	due     time.Time // when what is open is to be committed
+	opened  time.Time // when the open batch was
+	due     time.Time // when it looks again at the earliest, unless somebody waits
 
 	hurry hurry
 
@@ -67,7 +68,7 @@ func (pt *part) run(ctx context.Context) (err error) {
 		switch {
 		case e == nil:
 			careful, retry = false, retryMin
-			pt.await(ctx, fold)
+			pt.await(ctx, fold.Cursor().Offset)
 		case ctx.Err() != nil:
 		case errors.Is(e, view.ErrStore), errors.Is(e, view.ErrForeign):
 			pt.mu.Lock()
@@ -91,15 +92,7 @@ func (pt *part) run(ctx context.Context) (err error) {
 			}
 		}
 	}
-	return pt.last(fold)
-}
-
-// last commits what is open when the projector is stopped.
-func (pt *part) last(fold *view.Fold) error {
-	if !fold.Open() || pt.config.View.Trouble() != nil {
-		return nil
-	}
-	return pt.commit(fold)
+	return nil
 }
 
 func (pt *part) rollback(fold *view.Fold) error {
@@ -153,6 +146,9 @@ func (pt *part) catchUp(ctx context.Context, fold *view.Fold, careful bool) erro
 	}
 	pt.ends(end)
 	pt.looked = time.Now()
+	pt.opened = pt.looked
+	pt.hurry.done() // who begins to wait from now on may want what comes next
+	taken := fold.Position().Seq
 	_, err = pt.config.Log.Read(ctx, pt.partition, fold.Cursor().Offset, func(offset int64, record []byte) error {
 		verdict, err := fold.Take(offset, record)
 		if err != nil {
@@ -161,7 +157,7 @@ func (pt *part) catchUp(ctx context.Context, fold *view.Fold, careful bool) erro
 		if verdict != journal.Accepted {
 			pt.dropped[verdict]++
 		}
-		if careful || fold.Size() >= pt.config.CommitBytes || pt.isDue() {
+		if careful || fold.Size() >= pt.config.CommitBytes || time.Since(pt.opened) >= pt.config.CommitEvery {
 			return pt.commit(fold)
 		}
 		return nil
@@ -169,26 +165,21 @@ func (pt *part) catchUp(ctx context.Context, fold *view.Fold, careful bool) erro
 	if errors.Is(err, journal.ErrDamaged) || errors.Is(err, view.ErrStore) {
 		return err
 	}
-	if err == nil && !pt.isDue() {
-		return nil // until it is
-	}
-	return errors.Join(pt.commit(fold), err)
+	err = errors.Join(pt.commit(fold), err)
+	pt.due = time.Now().Add(min(time.Duration(fold.Position().Seq-taken)*perEvent, pt.config.CommitEvery))
+	return err
 }
 
-// isDue reports whether what is open is to be committed now: it is time, or somebody waits for it.
-func (pt *part) isDue() bool { return pt.hurry.wanted() || !time.Now().Before(pt.due) }
-
-// perEvent is how long the next commit waits for every event of the last one: a partition with fewer than a thousand events a
+// perEvent is how long the next look waits for every event of the last one: a partition with fewer than a thousand events a
 // second is committed every Interval, a busier one as seldom as CommitEvery lets it.
 const perEvent = time.Millisecond
 
 func (pt *part) commit(fold *view.Fold) error {
 	events := fold.Events()
-	pt.hurry.done() // who begins to wait from now on may want what comes next
 	if err := fold.Commit(); err != nil {
 		return err
 	}
-	pt.due = time.Now().Add(min(time.Duration(events)*perEvent, pt.config.CommitEvery))
+	pt.opened = time.Now()
 	pt.counts.add(events, pt.dropped)
 	clear(pt.dropped)
 	c := fold.Cursor()
@@ -201,25 +192,26 @@ func (pt *part) commit(fold *view.Fold) error {
 	return nil
 }
 
-// await waits for more, and at least until Interval has passed since the last look; no longer than until what is open is due.
-func (pt *part) await(ctx context.Context, fold *view.Fold) {
+// await waits for more: at least Interval since the last look, and until it is due, unless somebody waits for what comes.
+func (pt *part) await(ctx context.Context, offset int64) {
 	wait, cancel := context.WithCancel(ctx)
-	if fold.Open() {
-		wait, cancel = context.WithDeadline(ctx, pt.due)
-	}
 	defer cancel()
-	defer pt.hurry.waiting(cancel, fold.Open())()
-	if err := pt.config.Log.Wait(wait, pt.partition, fold.Cursor().Offset); err != nil {
-		if wait.Err() == nil {
-			pt.config.Logger.Warn("the projection cannot wait for the journal; it looks again", "partition", pt.partition, "err", err)
-			sleep(ctx, retryMin)
+	defer pt.hurry.waiting(cancel)()
+	sleep(wait, time.Until(pt.due))
+	if wait.Err() == nil {
+		pt.hurry.waiting(nil) // who waits now waits for the log
+		if err := pt.config.Log.Wait(ctx, pt.partition, offset); err != nil {
+			if ctx.Err() == nil {
+				pt.config.Logger.Warn("the projection cannot wait for the journal; it looks again", "partition", pt.partition, "err", err)
+				sleep(ctx, retryMin)
+			}
+			return
 		}
-		return
 	}
-	sleep(wait, pt.config.Interval-time.Since(pt.looked))
+	sleep(ctx, pt.config.Interval-time.Since(pt.looked))
 }
 
-// hurry is how readers hasten a commit.
+// hurry is how readers shorten a wait.
 type hurry struct {
 	mu     sync.Mutex
 	want   bool
@@ -236,31 +228,20 @@ func (h *hurry) up() {
 	}
 }
 
-func (h *hurry) wanted() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.want
-}
-
 func (h *hurry) done() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.want = false
 }
 
-// waiting says that a wait begins, which cancel ends: at once, when there is something open that somebody wants. What it answers
-// is called behind the wait.
-func (h *hurry) waiting(cancel context.CancelFunc, open bool) (ended func()) {
+// waiting says that a wait begins, which cancel ends: at once, when somebody wants that. What it answers is called behind it.
+func (h *hurry) waiting(cancel context.CancelFunc) (ended func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.cancel = cancel; open && h.want {
+	if h.cancel = cancel; h.want && cancel != nil {
 		cancel()
 	}
-	return func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.cancel = nil
-	}
+	return func() { h.waiting(nil) }
 }
 
 func sleep(ctx context.Context, d time.Duration) {

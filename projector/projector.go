@@ -25,9 +25,9 @@ type Config struct {
 	// Interval is the least time between two looks at a partition; 0: 5 ms. An idle partition is looked at, and committed, as soon
 	// as it grows.
 	Interval time.Duration
-	// CommitEvery is the longest time that a busy partition's events wait to be committed; 0: 250 ms. A commit costs as much as
-	// tens of events, and many lines of one account are written for the price of one: so the more came with the last commit,
-	// the later is the next (perEvent), unless a reader waits for it.
+	// CommitEvery is the longest time that a busy partition's events wait to be folded and committed; 0: 250 ms. A look and a
+	// commit cost as much as tens of events, and many lines of one account are written for the price of one: so the more came
+	// with the last look, the later is the next (perEvent), unless a reader waits for it.
 	CommitEvery time.Duration
 }
 

@@ -128,41 +128,30 @@ func TestAReaderHastensTheCommit(t *testing.T) {
 	must(t, v.Close())
 }
 
-// What is open when the projector is stopped is committed.
-func TestWhatIsOpenIsCommittedAtTheEnd(t *testing.T) {
+// A projector that waits for a busy partition's next look ends at once when it is stopped, and begins there again.
+func TestStopsWhileItLetsEventsCollect(t *testing.T) {
 	h := history.New(history.Config{Seed: 10, Partitions: 1, Accounts: 4, Steps: 40_000, Assets: 1, FrameMax: 400, Plain: true})
-	v := openView(t, filepath.Join(t.TempDir(), "view"), 1)
-	p, err := New(Config{Log: h.Log, View: v, Assets: journal.DevAssets, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), CommitBytes: 1 << 30, CommitEvery: time.Hour})
-	must(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- p.Run(ctx) }()
-	patient, cancel2 := context.WithTimeout(t.Context(), patience)
-	defer cancel2()
-	must(t, v.WaitFor(patient, journal.Position{Seq: uint64(len(h.Events[0]))}))
-	pt := p.parts[0]
-	h.More(2000)
-	until(t, "it has read what came", func() bool {
-		pt.mu.Lock()
-		defer pt.mu.Unlock()
-		return pt.end == int64(len(h.Log.Records(0))) // then it is taken, or being taken, in the same look
-	})
-	if at, err := v.Position(0); err != nil || at.Seq == uint64(len(h.Events[0])) {
-		t.Fatalf("nothing is open: %v, %v", at, err)
+	dir := filepath.Join(t.TempDir(), "view")
+	for range 2 {
+		v := openView(t, dir, 1)
+		p, err := New(Config{Log: h.Log, View: v, Assets: journal.DevAssets, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), CommitBytes: 1 << 30, CommitEvery: time.Hour})
+		must(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- p.Run(ctx) }()
+		patient, cancel2 := context.WithTimeout(t.Context(), patience)
+		must(t, v.WaitFor(patient, journal.Position{Seq: uint64(len(h.Events[0]))}))
+		cancel2()
+		cancel()
+		select {
+		case err := <-ended:
+			must(t, err)
+		case <-time.After(patience):
+			t.Fatal("it does not end")
+		}
+		must(t, v.Close())
+		h.More(2000)
 	}
-	until(t, "it waits for more", func() bool {
-		pt.hurry.mu.Lock()
-		defer pt.hurry.mu.Unlock()
-		return pt.hurry.cancel != nil
-	})
-	cancel()
-	must(t, <-ended)
-	at, err := v.Position(0)
-	must(t, err)
-	if at.Seq != uint64(len(h.Events[0])) {
-		t.Fatalf("it ends at %v, the journal at %d", at, len(h.Events[0]))
-	}
-	must(t, v.Close())
 }
 
 func TestProjectsWhileTheJournalGrows(t *testing.T) {

@@ -92,9 +92,6 @@ func (f *Fold) Size() int { return f.state.batch.Len() + f.state.held() }
 // may not call the view.
 func (f *Fold) Hasten(fn func()) { f.view.waits[f.book.Partition].tell(fn) }
 
-// Open reports whether there is something to commit.
-func (f *Fold) Open() bool { return !f.broken && f.cursor != f.at.cursor }
-
 // Events is the number of events in the open batch.
 func (f *Fold) Events() int { return f.events }
 
