@@ -50,7 +50,7 @@ machine and ends again, at the times at which they ran. It compares every decisi
 reservations) with the journal's, and with the Book's in Go: before an upgrade, proof that a change in the acts changed no outcome.
 Exit code 9: a decision differs; the first such event of each partition is named.
 
-The wallet may run meanwhile; nothing of it is touched. ` + "W" + notCompared[1:] + `.`,
+The wallet may run meanwhile; nothing of it is touched. ` + "N" + notCompared[1:] + `.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if shards < 0 || shards > 64 {
 				return exit(exitUsage, "--shards %d: want 1 to 64, or 0 for one a processor", shards)

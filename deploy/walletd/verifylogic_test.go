@@ -36,6 +36,9 @@ func TestVerifyLogicOfARecordedJournal(t *testing.T) {
 	if left, err := os.ReadDir(scratch); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v %v", left, err)
 	}
+	if _, out, _ := runMain("verify-logic", "--help"); !strings.Contains(out, "Not compared, because no journal has them: reads, ") {
+		t.Errorf("it does not say what it cannot compare: %s", out)
+	}
 	for _, wrong := range [][]string{{"--partition", "3"}, {"--shards", "-1"}, {"-c", "x.yaml"}} {
 		if code, out, errs := runMain(append([]string{"verify-logic", "--data", recordedData}, wrong...)...); code != exitUsage {
 			t.Errorf("%v: exit %d: %s%s", wrong, code, out, errs)

@@ -201,6 +201,9 @@ func (p *partition) flush(ctx context.Context) error {
 	var o rows.Outcome
 	for i, n := 0, 0; reply.NextSection(); n++ {
 		section := reply.Section()
+		if section.Rows == 0 { // it was begun for a row that did not fit any more
+			continue
+		}
 		if section.Status != journal.OK {
 			return fmt.Errorf("scratch shard %s does not serve at event %v: %v", p.shard.Addr(), p.steps[i].at, section.Status)
 		}

@@ -289,6 +289,29 @@ func TestAJournalThatNoActsWouldWrite(t *testing.T) {
 	}
 }
 
+// TestTimeGoesBackWhereATrainIsFull: the section that is begun for a row which then does not fit has no rows.
+func TestTimeGoesBackWhereATrainIsFull(t *testing.T) {
+	home := &recordedHome{epoch: 1}
+	log := &journalLog{partitions: make([][][]byte, 1)}
+	r := &recorder{t: t, log: log, homes: []*recordedHome{home}}
+	epoch := journal.NewEpochFrame(0, 1, 1, "forger")
+	r.put(0, epoch.Seal(nil))
+	for n := range luascripts.ActsMax/2 + 1 { // each is an act, and a look at the account
+		h := journal.HandleOf(fmt.Sprint(n))
+		row := journal.Row{Op: journal.OpOpen, Account: h, Text: []byte("{}")}
+		e := journal.Event{Position: journal.Position{Epoch: 1, Seq: uint64(n) + 1}, TimeMS: 1_790_000_000_000, Status: journal.Opened, Packed: row.Append(nil)}
+		if n == luascripts.ActsMax/2 {
+			e.TimeMS--
+		}
+		home.events = append(home.events, e)
+	}
+	r.cut(0)
+	report := run(t, log, nil, 1)
+	if len(report.Divergences) != 1 || report.Divergences[0].What != "time" || report.Divergences[0].Position.Seq != luascripts.ActsMax/2+1 || report.Events != luascripts.ActsMax/2 {
+		t.Errorf("%d events, %+v", report.Events, report.Divergences)
+	}
+}
+
 // TestADamagedJournalIsNoDivergence: what was not written so is damage, located.
 func TestADamagedJournalIsNoDivergence(t *testing.T) {
 	log := recorded(t)
