@@ -23,6 +23,7 @@ type store struct {
 	heads    []segmentHead
 	index    []index // per partition
 	waiting  map[int]chan struct{}
+	tail     tail
 	records  uint64
 	closed   bool
 	dataSize int64
@@ -119,6 +120,15 @@ func (s *store) Read(ctx context.Context, partition int, from int64, fn func(int
 	at, err := r.start()
 	if err != nil || r.next == r.end {
 		return from, err
+	}
+	if err := r.inMemory(ctx); err != nil || r.next == r.end {
+		return r.next, err
+	}
+	if end := r.end; r.next > from { // it was overtaken
+		if at, err = r.start(); err != nil {
+			return r.next, err
+		}
+		r.end = end
 	}
 	for r.next < r.end {
 		if err := r.segment(ctx, at); err != nil {

@@ -157,6 +157,7 @@ func (l *Log) publish(b *batch, start int64) {
 		l.add(r.partition, locationOf(l.number, start+int64(r.at)), int64(end-r.at))
 		l.wake(r.partition)
 	}
+	l.tail.add(l.number, start, b.buf)
 	l.stats.Writes++
 	l.stats.Appended += uint64(len(b.records))
 }
