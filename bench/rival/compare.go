@@ -74,7 +74,7 @@ func Compare(ctx context.Context, c Comparison) (Compared, error) {
 	if c.Rounds < 1 || c.Rounds > RoundsMax {
 		return Compared{}, fmt.Errorf("rounds: %d, want 1 to %d", c.Rounds, RoundsMax)
 	}
-	load := bench.Load{Workload: bench.Transfers, Distribution: c.Wallet.Distribution, Cross: c.Wallet.Cross, Batch: c.Wallet.Batch, Connections: c.Wallet.Connections,
+	load := bench.Load{Workload: c.Wallet.Workload, Distribution: c.Wallet.Distribution, Cross: c.Wallet.Cross, Batch: c.Wallet.Batch, Connections: c.Wallet.Connections,
 		InFlight: c.Wallet.InFlight, Rate: c.Wallet.Rate, Duration: c.Wallet.Duration, Seed: c.Wallet.Seed}
 	out := Compared{Rival: c.Name, Promises: c.Promises, Rounds: c.Rounds}
 	wallet := &contender{name: "wallet", cfg: c.Wallet, side: &out.Wallet}

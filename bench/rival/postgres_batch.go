@@ -9,15 +9,17 @@ import (
 	"walletd/journal/rows"
 )
 
-// Postgres is the micro-batching rival: a batch is one statement and one commit. The usual batch is one that can be accepted
-// as a whole (schema.sql, together); any other is decided one by one, in its order (in_order).
+// Postgres is the micro-batching rival: a batch is one statement and one commit. Most batches can be accepted as a whole
+// (schema.sql, together); one in which something is refused or repeated is decided in its order (in_order); where an id is there
+// twice, one by one.
 type Postgres struct {
 	conn       postgresConn
 	statements bool   // it keeps them, too
 	seq        uint64 // of the last transfer that it has seen
+	patience   int    // batches until it tries again to have one accepted as a whole
 
 	// Batches of transfers so far, by how they were decided.
-	Together, InOrder atomic.Int64
+	Together, InOrder, OneByOne atomic.Int64
 
 	// A batch being made, column by column.
 	transfers, opens, reads []int // rows of the batch
@@ -25,6 +27,7 @@ type Postgres struct {
 	amounts, refs, assets   column
 	handles, deltas, lows   column
 	highs, changes, kinds   column
+	places                  [2]column // of payers and payees in handles
 	sums                    sums
 	legs                    [4]column // accounts, amounts, and what is missing to the balances and versions after the batch
 	opened                  [5]column // handles, assets, flags, limits, details
@@ -111,11 +114,15 @@ func giveAll(b *Batch, which []int, s journal.Status) {
 	}
 }
 
+// patience is how many batches are decided in order after one that could not be accepted as a whole: an attempt costs half of
+// what it saves, and where some are refused most batches have one.
+const patience = 16
+
 func (p *Postgres) move(ctx context.Context, b *Batch) {
 	if len(p.transfers) == 0 {
 		return
 	}
-	if p.sums.plain {
+	if p.patience--; p.sums.plain && p.patience < 0 {
 		done, err := p.together(ctx, b)
 		if done {
 			return
@@ -124,6 +131,7 @@ func (p *Postgres) move(ctx context.Context, b *Batch) {
 			giveAll(b, p.transfers, failure(err))
 			return
 		}
+		p.patience = patience
 	}
 	if err := p.inOrder(ctx, b); err != nil {
 		giveAll(b, p.transfers, failure(err))
@@ -163,11 +171,20 @@ func (p *Postgres) together(ctx context.Context, b *Batch) (done bool, err error
 const replayed = 128
 
 func (p *Postgres) inOrder(ctx context.Context, b *Batch) error {
-	answer, err := p.conn.call(ctx, "in_order", p.ids.value(), p.payers.value(), p.payees.value(), p.amounts.value(), p.refs.value(), p.assets.value(), boolean(p.statements))
+	name, count := "in_order", &p.InOrder
+	var values [][]byte
+	if p.sums.repeated() {
+		name, count = "one_by_one", &p.OneByOne
+	} else {
+		p.sums.places(&p.handles, &p.places)
+		values = append(values, p.handles.value(), p.places[0].value(), p.places[1].value())
+	}
+	values = append(values, p.ids.value(), p.payers.value(), p.payees.value(), p.amounts.value(), p.refs.value(), p.assets.value(), boolean(p.statements))
+	answer, err := p.conn.call(ctx, name, values...)
 	if err != nil {
 		return err
 	}
-	p.InOrder.Add(1)
+	count.Add(1)
 	n := len(p.transfers)
 	for k, part := range []struct {
 		size int
@@ -198,6 +215,8 @@ func (p *Postgres) inOrder(ctx context.Context, b *Batch) error {
 // sums are what a batch does to each of its accounts, were all its transfers accepted.
 type sums struct {
 	plain bool // none of them is to oneself, and no account is named with two assets
+	ids   []journal.ID
+	seen  map[journal.ID]struct{}
 	index map[journal.Handle]int32
 	each  []sum
 	legs  []leg // two a transfer
@@ -219,7 +238,7 @@ type sum struct {
 }
 
 func (s *sums) reset() {
-	s.plain, s.each, s.legs = true, s.each[:0], s.legs[:0]
+	s.plain, s.ids, s.each, s.legs = true, s.ids[:0], s.each[:0], s.legs[:0]
 	if s.index == nil {
 		s.index = map[journal.Handle]int32{}
 	}
@@ -227,10 +246,8 @@ func (s *sums) reset() {
 }
 
 func (s *sums) transfer(r *journal.Row) {
-	if r.Account == r.To {
-		s.plain = false
-		return
-	}
+	s.ids = append(s.ids, r.ID)
+	s.plain = s.plain && r.Account != r.To
 	payer := s.change(r.Account, r.Asset, -int64(r.Amount))
 	payee := s.change(r.To, r.Asset, int64(r.Amount))
 	// Sums beyond what an account can hold cannot be accepted as a whole, and could pass int64 in a batch of many.
@@ -252,6 +269,32 @@ func (s *sums) change(h journal.Handle, asset journal.Asset, by int64) int64 {
 	of.changes++
 	s.legs = append(s.legs, leg{i, by, of.delta, of.changes})
 	return of.delta
+}
+
+// repeated reports whether an id is there twice.
+func (s *sums) repeated() bool {
+	if s.seen == nil {
+		s.seen = map[journal.ID]struct{}{}
+	}
+	clear(s.seen)
+	for _, id := range s.ids {
+		s.seen[id] = struct{}{}
+	}
+	return len(s.seen) < len(s.ids)
+}
+
+// places are the batch's accounts, and for each transfer where its payer and its payee are among them, from 1.
+func (s *sums) places(handles *column, places *[2]column) {
+	handles.reset(uuidOID)
+	for i := range s.each {
+		handles.handle(s.each[i].handle)
+	}
+	for side := range places {
+		places[side].reset(int4OID)
+		for i := side; i < len(s.legs); i += 2 {
+			places[side].int4(s.legs[i].of + 1)
+		}
+	}
 }
 
 func (s *sums) entries(c *[4]column) {

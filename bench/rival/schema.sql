@@ -145,8 +145,87 @@ BEGIN
     END IF;
 END $$;
 
--- in_order decides a batch one by one.
+-- in_order decides a batch in which something may be refused, or has been seen: it reads every account and key once, decides in
+-- memory, one after the other, and writes once. payer_of and payee_of are places in handles. No id may be there twice.
 CREATE FUNCTION in_order(
+    handles uuid[], payer_of int4[], payee_of int4[],
+    ids uuid[], payers uuid[], payees uuid[], amounts int8[], refs int4[], assets int2[], statements bool,
+    OUT statuses int2[], OUT details int8[], OUT numbers int8[], OUT times int8[]
+) LANGUAGE plpgsql AS $$
+DECLARE
+    has int8[]; floors int8[]; kinds int2[]; switches int2[]; versions int8[];
+    after_payer int8[]; after_payee int8[]; version_payer int8[]; version_payee int8[];
+    n int := cardinality(ids);
+    p int; q int; x int8; k int2; s int2; spare int8;
+    base int8; at_ms int8; seen record;
+BEGIN
+    PERFORM pg_advisory_xact_lock(1);
+    at_ms := now_ms();
+    SELECT array_agg(t.available), array_agg(t.least), array_agg(t.asset), array_agg(t.flags), array_agg(t.version)
+    INTO has, floors, kinds, switches, versions
+    FROM (SELECT a.* FROM unnest(handles) WITH ORDINALITY AS h(handle, n) LEFT JOIN accounts a USING (handle) ORDER BY h.n) t;
+    statuses := array_fill(NULL::int2, ARRAY[n]); details := array_fill(0::int8, ARRAY[n]);
+    numbers := array_fill(0::int8, ARRAY[n]); times := array_fill(at_ms, ARRAY[n]);
+    after_payer := array_fill(NULL::int8, ARRAY[n]); after_payee := after_payer;
+    version_payer := after_payer; version_payee := after_payer;
+    FOR seen IN SELECT w.n, j.* FROM unnest(ids) WITH ORDINALITY AS w(id, n) JOIN journal j USING (id) LOOP
+        p := seen.n;
+        IF seen.payee <> payees[p] THEN s := 11;
+        ELSIF seen.amount <> amounts[p] THEN s := 12;
+        ELSIF seen.asset <> assets[p] THEN s := 13;
+        ELSIF seen.ref <> refs[p] THEN s := 17;
+        ELSE s := seen.status + 128; details[p] := seen.detail; numbers[p] := seen.seq; times[p] := seen.time_ms;
+        END IF;
+        statuses[p] := s;
+    END LOOP;
+    base := nextval('seqs');
+    PERFORM setval('seqs', base + n);
+    FOR i IN 1 .. n LOOP
+        CONTINUE WHEN statuses[i] IS NOT NULL;
+        p := payer_of[i]; q := payee_of[i]; x := amounts[i]; k := assets[i];
+        IF p = q THEN s := 18;
+        ELSIF kinds[p] <> k OR kinds[q] <> k THEN s := 19;
+        ELSIF kinds[p] IS NULL THEN s := 21;
+        ELSIF kinds[q] IS NULL THEN s := 24;
+        ELSE
+            spare := has[p] - floors[p];
+            IF x > spare THEN
+                IF switches[p] & 1 = 1 THEN s := 33; details[i] := 9007199254740991;
+                ELSE s := 32; details[i] := least(x - spare, 9007199254740991);
+                END IF;
+            ELSIF has[q] + x > 9007199254740991 THEN s := 34;
+            ELSE
+                s := 5;
+                has[p] := has[p] - x; has[q] := has[q] + x;
+                versions[p] := versions[p] + 1; versions[q] := versions[q] + 1;
+                IF statements THEN
+                    after_payer[i] := has[p]; after_payee[i] := has[q];
+                    version_payer[i] := versions[p]; version_payee[i] := versions[q];
+                END IF;
+            END IF;
+        END IF;
+        statuses[i] := s;
+        IF s NOT BETWEEN 18 AND 21 THEN numbers[i] := base + i; END IF; -- those are not stored: the key stays usable
+    END LOOP;
+    UPDATE accounts a SET available = d.has, version = d.version
+    FROM unnest(handles, has, versions) AS d(handle, has, version)
+    WHERE a.handle = d.handle AND a.version <> d.version;
+    INSERT INTO journal
+    SELECT t.seq, at_ms, t.amount, t.detail, t.id, t.payer, t.payee, t.ref, t.asset, t.status
+    FROM unnest(numbers, amounts, details, ids, payers, payees, refs, assets, statuses) AS t(seq, amount, detail, id, payer, payee, ref, asset, status)
+    WHERE t.seq > base;
+    IF statements THEN
+        INSERT INTO entries
+        SELECT t.payer, at_ms, t.version, t.seq, -t.amount, t.balance
+        FROM unnest(payers, version_payer, numbers, amounts, after_payer) AS t(payer, version, seq, amount, balance) WHERE t.version IS NOT NULL
+        UNION ALL
+        SELECT t.payee, at_ms, t.version, t.seq, t.amount, t.balance
+        FROM unnest(payees, version_payee, numbers, amounts, after_payee) AS t(payee, version, seq, amount, balance) WHERE t.version IS NOT NULL;
+    END IF;
+END $$;
+
+-- one_by_one decides a batch in which an id is there twice.
+CREATE FUNCTION one_by_one(
     ids uuid[], payers uuid[], payees uuid[], amounts int8[], refs int4[], assets int2[], statements bool,
     OUT statuses int2[], OUT details int8[], OUT numbers int8[], OUT times int8[]
 ) LANGUAGE plpgsql AS $$

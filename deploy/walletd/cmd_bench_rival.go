@@ -42,13 +42,16 @@ in turns, and prints what each costs. docs/rivals.md says what each promises.`,
 
 func (a *app) benchRivalOf(k rivalKind) *cobra.Command {
 	o := rivalBench{kind: k}
-	var distribution string
+	var workload, distribution string
 	cmd := &cobra.Command{
 		Use: k.name, Short: k.short, Args: args(0, 0),
 		Long:    k.short + ": promises " + k.promises + ".",
 		Example: "  walletd bench rival " + k.name + "\n  walletd bench rival " + k.name + " --distribution hot --rounds 7 -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.load.Distribution = bench.Distribution(distribution)
+			o.load.Workload, o.load.Distribution = bench.Workload(workload), bench.Distribution(distribution)
+			if w := o.load.Workload; w != bench.Transfers && w != bench.Refusals && w != bench.Repeats && w != bench.Reads {
+				return exit(exitUsage, "--workload %s: rivals know transfers, refusals, repeats and reads", w)
+			}
 			return a.benchRival(cmd.Context(), o)
 		},
 	}
@@ -56,6 +59,7 @@ func (a *app) benchRivalOf(k rivalKind) *cobra.Command {
 	f.IntVar(&o.rounds, "rounds", 5, "rounds, of which the median counts")
 	f.DurationVar(&o.load.Duration, "duration", 3*time.Second, "measured time of each of the two in a round")
 	f.IntVar(&o.load.Accounts, "accounts", 10_000, "accounts")
+	f.StringVar(&workload, "workload", "transfers", "transfers, refusals, repeats or reads")
 	f.StringVar(&distribution, "distribution", "uniform", "uniform, zipf (0.99) or hot (one account in half of the transfers)")
 	f.Float64Var(&o.load.Cross, "cross", 0.5, "share of the wallet's transfers across partitions, 0 to 1; a rival has but one")
 	f.IntVar(&o.load.Connections, "connections", 4, "WebSocket connections")
