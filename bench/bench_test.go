@@ -129,6 +129,72 @@ func TestDishonestWalletMakesTheRunVoid(t *testing.T) {
 	}
 }
 
+// What each workload demands besides is looked at, too.
+func TestWorkloadsAreHeldToWhatTheyDemand(t *testing.T) {
+	pay := func(w *fakeWallet) {
+		w.transfer = func(w *fakeWallet, _ int, m *fakeTransfer) string { return w.move(m) }
+	}
+	for _, row := range []struct {
+		name     string
+		workload Workload
+		batch    int
+		change   func(*fakeWallet)
+		reason   string // "" for a valid run
+	}{
+		{"batches are answered item by item", Transfers, 5, nil, ""},
+		{"refusals are demanded", Refusals, 0, nil, ""},
+		{"also in batches", Refusals, 5, nil, ""},
+		{"more than there is is paid", Refusals, 0, pay, "more was paid than there is"},
+		{"also in a batch", Refusals, 5, pay, "more was paid than there is"},
+		{"repeats get the first outcome", Repeats, 0, nil, ""},
+		{"also in batches", Repeats, 5, nil, ""},
+		{"a repeat moves again", Repeats, 0, func(w *fakeWallet) {
+			w.again = func(w *fakeWallet, m *fakeTransfer) string { return w.move(m) }
+		}, "exactly once"},
+		{"a repeat is answered otherwise", Repeats, 0, func(w *fakeWallet) {
+			w.again = func(_ *fakeWallet, m *fakeTransfer) string {
+				return strings.Replace(confirmed(m), "0.1.9", "0.1.10", 1)
+			}
+		}, "a repeat was answered"},
+		{"a repeat is answered otherwise in a batch", Repeats, 5, func(w *fakeWallet) {
+			w.again = func(_ *fakeWallet, m *fakeTransfer) string {
+				return strings.Replace(confirmed(m), "0.1.9", "0.1.10", 1)
+			}
+		}, "a repeat was answered"},
+		{"a Try and its Confirm", Reservations, 0, nil, ""},
+		{"a Confirm that moves nothing", Reservations, 0, func(w *fakeWallet) {
+			w.confirm = func(_ *fakeWallet, m *fakeTransfer) string { return confirmed(m) }
+		}, "exactly once"},
+		{"balances are read", Reads, 0, nil, ""},
+		{"cash is paid in and out", SmallBank, 0, nil, ""},
+		{"cash vanishes", SmallBank, 0, func(w *fakeWallet) {
+			w.transfer = func(w *fakeWallet, n int, m *fakeTransfer) string {
+				if n == 20 {
+					w.credit(m.From, -m.Amount)
+					return confirmed(m)
+				}
+				return w.move(m)
+			}
+		}, "conserved"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			w := newFakeWallet(t)
+			if row.change != nil {
+				row.change(w)
+			}
+			cfg := w.config()
+			cfg.Workload, cfg.Batch, cfg.Accounts, cfg.Prefund = row.workload, row.batch, 128, 1_000_000
+			r, err := Transfer(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if row.reason == "" && r.Void || !strings.Contains(r.Reason, row.reason) || r.Transfers == 0 {
+				t.Errorf("void %v: %s; want %q; %v", r.Void, r.Reason, row.reason, r.Operations)
+			}
+		})
+	}
+}
+
 func TestRefusalsAreCountedByCode(t *testing.T) {
 	w := newFakeWallet(t)
 	w.transfer = func(w *fakeWallet, n int, m *fakeTransfer) string {

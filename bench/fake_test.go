@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,8 +31,12 @@ type fakeWallet struct {
 	version    string
 
 	refuseAccounts bool
+	again          func(w *fakeWallet, m *fakeTransfer) string // instead of answering a repeat with the first outcome
+	confirm        func(w *fakeWallet, m *fakeTransfer) string // instead of capturing
 
 	mu       sync.Mutex
+	said     map[string]string        // by key
+	tried    map[string]*fakeTransfer // by reservation
 	accounts map[string]*fakeAccount
 	moved    int // transfers of the run
 	conns    []*websocket.Conn
@@ -49,7 +54,7 @@ type fakeTransfer struct {
 }
 
 func newFakeWallet(t *testing.T) *fakeWallet {
-	w := &fakeWallet{t: t, accounts: map[string]*fakeAccount{}, reconciled: `{"ok":true}`, version: `{"version":"fake","partitions":8}`}
+	w := &fakeWallet{t: t, accounts: map[string]*fakeAccount{}, said: map[string]string{}, tried: map[string]*fakeTransfer{}, reconciled: `{"ok":true}`, version: `{"version":"fake","partitions":8}`}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/accounts", w.create)
 	mux.HandleFunc("GET /v1/ws", w.session)
@@ -119,6 +124,9 @@ func (w *fakeWallet) command(line []byte, out *bytes.Buffer) {
 		Connect  *struct{}
 		Balance  *struct{ Account string }
 		Transfer *fakeTransfer
+		Reserve  *fakeTransfer
+		Confirm  *struct{ Reservation string }
+		Batch    *struct{ Transfers []*fakeTransfer }
 	}
 	if err := json.Unmarshal(line, &m); err != nil {
 		w.t.Errorf("bench sent %q: %v", line, err)
@@ -134,10 +142,42 @@ func (w *fakeWallet) command(line []byte, out *bytes.Buffer) {
 		fmt.Fprintf(out, `{"id":%d,"ok":{"account":%q,"available":%d,"reserved":0,"version":%d,"position":"0.1.1"}}`+"\n",
 			m.ID, m.Balance.Account, a.money, a.version)
 	case m.Transfer != nil:
-		fmt.Fprintf(out, `{"id":%d,%s}`+"\n", m.ID, w.pay(m.Transfer))
+		fmt.Fprintf(out, `{"id":%d,%s}`+"\n", m.ID, w.once(m.Transfer))
+	case m.Batch != nil:
+		var items []string
+		for _, x := range m.Batch.Transfers {
+			items = append(items, "{"+w.once(x)+"}")
+		}
+		fmt.Fprintf(out, `{"id":%d,"ok":{"data":[%s]}}`+"\n", m.ID, strings.Join(items, ","))
+	case m.Reserve != nil:
+		w.accounts[m.Reserve.From].version++
+		id := "rs_" + m.Reserve.Key
+		w.tried[id] = m.Reserve
+		fmt.Fprintf(out, `{"id":%d,"ok":{"object":"reservation","id":%q,"status":"tried"}}`+"\n", m.ID, id)
+	case m.Confirm != nil:
+		x := w.tried[m.Confirm.Reservation]
+		capture := w.confirm
+		if capture == nil {
+			capture = (*fakeWallet).move
+		}
+		capture(w, x)
+		fmt.Fprintf(out, `{"id":%d,"ok":{"object":"reservation","id":%q,"status":"confirmed"}}`+"\n", m.ID, m.Confirm.Reservation)
 	default:
 		out.WriteString("{}\n")
 	}
+}
+
+// once answers a repeated key with its first outcome, and refuses what nobody has. It is under mu.
+func (w *fakeWallet) once(m *fakeTransfer) string {
+	if first, seen := w.said[m.From+" "+m.Key]; seen {
+		if w.again != nil {
+			return w.again(w, m)
+		}
+		return first
+	}
+	said := w.pay(m)
+	w.said[m.From+" "+m.Key] = said
+	return said
 }
 
 // pay is under mu.
@@ -149,6 +189,9 @@ func (w *fakeWallet) pay(m *fakeTransfer) string {
 		return w.move(m)
 	}
 	w.moved++
+	if w.transfer == nil && m.Amount > 1_000_000 {
+		return `"error":{"code":"insufficient_funds","retryable":false,"needed":1}`
+	}
 	if w.stall != nil {
 		if d := w.stall(w.moved); d > 0 {
 			time.Sleep(d) // the stall itself: with the lock, so that every session stands still
