@@ -290,11 +290,12 @@ func TestBatchItems(t *testing.T) {
 	quick := `{"ok":{"transfer":"` + id.Text(journal.TransferPrefix) + `","status":"confirmed","position":"3.1.42"}}`
 	spaced := `{ "ok": {"position":"3.1.42", "transfer":"` + id.Text(journal.TransferPrefix) + `","status":"confirmed"}}`
 	refused := `{"error":{"code":"insufficient_funds","retryable":false,"needed":7,"detail":"a } in it"}}`
-	rest, ok := []byte(quick+","+spaced+","+refused+","+quick+`]}`), true
+	rest := []byte(quick + "," + spaced + "," + refused + "," + quick + `]}`)
 	for i, want := range []answer{{id: id, status: "confirmed", position: journal.Position{Partition: 3, Epoch: 1, Seq: 42}},
 		{id: id, status: "confirmed", position: journal.Position{Partition: 3, Epoch: 1, Seq: 42}}, {code: "insufficient_funds"},
 		{id: id, status: "confirmed", position: journal.Position{Partition: 3, Epoch: 1, Seq: 42}}} {
 		var a answer
+		var ok bool
 		if rest, ok = nextItem(rest, &a); !ok || a != want {
 			t.Fatalf("item %d is %+v, %v; %s is left", i, a, ok, rest)
 		}

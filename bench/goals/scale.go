@@ -138,9 +138,8 @@ func axisOf(name string, points []*point) Axis {
 	a := Axis{Name: name, Flat: true}
 	for _, p := range points {
 		l := ScaleLine{Value: p.Value, Cost: statOf(p.cost), Floor: statOf(p.floors), Ratio: statOf(over(p.cost, p.floors)), PerS: statOf(p.perS)}
-		if first := l.Ratio.Median; len(a.Lines) > 0 {
-			first = a.Lines[0].Ratio.Median
-			l.Change = l.Ratio.Median/first - 1
+		if len(a.Lines) > 0 {
+			l.Change = l.Ratio.Median/a.Lines[0].Ratio.Median - 1
 			a.Flat = a.Flat && l.Change <= FlatWithin
 		}
 		a.Lines = append(a.Lines, l)

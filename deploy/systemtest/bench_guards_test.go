@@ -38,13 +38,13 @@ func (d *dev) counted() counters {
 		d.t.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
-		name, value, ok := strings.Cut(strings.TrimSpace(line), " ")
-		if i := strings.LastIndexByte(line, ' '); ok && !strings.HasPrefix(line, "#") && i > 0 {
-			value = strings.TrimSpace(line[i+1:])
-			name, _, _ = strings.Cut(name, "{")
-			if v, err := strconv.ParseFloat(value, 64); err == nil {
-				c.metrics[name] += v
-			}
+		i := strings.LastIndexByte(line, ' ')
+		if strings.HasPrefix(line, "#") || i < 0 {
+			continue
+		}
+		name, _, _ := strings.Cut(line[:i], "{")
+		if v, err := strconv.ParseFloat(strings.TrimSpace(line[i+1:]), 64); err == nil {
+			c.metrics[name] += v
 		}
 	}
 	for _, r := range d.ready.Redis {
