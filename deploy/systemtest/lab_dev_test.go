@@ -109,6 +109,12 @@ func (s *devStand) frozen() (heal func()) {
 	return s.thawed
 }
 
+func (s *devStand) isStill() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.still
+}
+
 func (s *devStand) thawed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,8 +167,8 @@ func (c *childRedis) kill() {
 
 func (c *childRedis) up() error {
 	return poll(upLimit, func() error {
-		if !c.s.proc.alive() {
-			return nil // it starts with walletd
+		if !c.s.proc.alive() || c.s.isStill() {
+			return nil // it starts with walletd, or when that goes on
 		}
 		pid, err := redisPID(c.addr())
 		if err == nil && pid == c.was {
