@@ -142,8 +142,8 @@ func TestWhatATransferIsMadeOf(t *testing.T) {
 		acts, bytes, commands, alloc float64
 		records                      float64
 	}{
-		{"across partitions", 1, 3.05, 160, 14, 10, 4.5}, // check, pay, delivery
-		{"within a partition", 0, 1.05, 120, 14, 10, 4.5},
+		{"across partitions", 1, 3.05, 160, 14, 6, 0.5}, // check, pay, delivery
+		{"within a partition", 0, 1.05, 110, 14, 6, 0.5},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			d := startDev(t, 4)
