@@ -113,7 +113,7 @@ func TestALostReplyIsReadFromTheOutbox(t *testing.T) {
 	a := c.asker()
 	var told []string
 	for i := range 5 {
-		dropped := way.DropNextReply(func(request []byte) bool { return bytes.Contains(request, []byte("evalsha")) })
+		dropped := way.DropNextReply(func(request []byte) bool { return bytes.Contains(request, []byte("fcall")) })
 		key := fmt.Sprint("lost", i)
 		if s := a.move(b.customers[0], b.customers[1], key, 1, a.ask); s != journal.Confirmed {
 			t.Errorf("%s: %v", key, s)
