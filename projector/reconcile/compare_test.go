@@ -234,12 +234,12 @@ func TestProjectionsThatAreNotTheReplay(t *testing.T) {
 			return key, value
 		}, expect{projection, "line of the statement is missing", p, lastTouch(h, account, end), h.Names[account]}},
 		{"extra line", func(db *pebble.DB) ([]byte, []byte) {
-			key, value := newest(t, db, storeKey('a', p, handle))
+			_, value := newest(t, db, storeKey('a', p, handle))
 			a, err := journal.ParseAccount(value[:journal.AccountSize])
 			must(t, err)
 			a.Version++ // behind a group's head there are its lines: here, one of no change
 			one := append(a.Append(nil), 1, 0, 0, 0, 0)
-			key = groupKey(p, handle, 1<<50, a.Version)
+			key := groupKey(p, handle, 1<<50, a.Version)
 			set(db, key, one)
 			return key, nil
 		}, expect{projection, "line of the statement that no event made", p, "", h.Names[account]}},

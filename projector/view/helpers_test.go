@@ -151,3 +151,18 @@ func equal[T comparable](t testing.TB, what string, have, want T) {
 		t.Fatalf("%s: have %v, want %v", what, have, want)
 	}
 }
+
+// historyOfKeys is of some thousand keys in the window of one partition.
+func historyOfKeys() *history.History {
+	return history.New(history.Config{Seed: 60, Partitions: 1, Accounts: 20, Steps: 5000, Assets: 1, FrameMax: 50, Plain: true})
+}
+
+// keysOnly are the ids of the key records that a Cut gives.
+type keysOnly []journal.ID
+
+func (k *keysOnly) Key(id journal.ID, _ journal.KeyRecord)    { *k = append(*k, id) }
+func (*keysOnly) Account(journal.Handle, journal.Account)     {}
+func (*keysOnly) Details(journal.Handle, []byte)              {}
+func (*keysOnly) Reservation(journal.ID, journal.Reservation) {}
+func (*keysOnly) Delivered(int, uint64)                       {}
+func (*keysOnly) Filter(int, *journal.FilterBlock)            {}
