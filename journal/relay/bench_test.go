@@ -24,7 +24,7 @@ func BenchmarkHandedOver(b *testing.B) {
 			defer l.Close()
 			var durable [partitions]atomic.Uint64
 			marked := make(chan struct{}, 1)
-			cfg := Config{Log: l, Outbox: shut{open: make(chan struct{})}, Watermark: func(_ context.Context, marks []Mark) error {
+			cfg := Config{Log: l, Outbox: unread{}, Watermark: func(_ context.Context, marks []Mark) error {
 				for _, m := range marks {
 					durable[m.Partition].Store(m.Seq)
 				}
@@ -65,8 +65,15 @@ func BenchmarkHandedOver(b *testing.B) {
 	}
 }
 
-// Trim implements Outbox: nothing is there.
-func (shut) Trim(context.Context, uint64) error { return nil }
+// unread is an outbox that has nothing.
+type unread struct{}
+
+func (unread) Next(ctx context.Context) (Batch, error) {
+	<-ctx.Done()
+	return Batch{}, ctx.Err()
+}
+
+func (unread) Trim(context.Context, uint64) error { return nil }
 
 // trainOf is an entry with so many payments in each partition.
 func trainOf(partitions, events int) *Batch {
