@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,12 +17,13 @@ func TestMarksThatNobodyHears(t *testing.T) {
 		m := newMarks()
 		m.begin(3, 1, 0)
 		var told []uint64
-		heard := true
+		var heard atomic.Bool
+		heard.Store(true)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go m.tell(ctx, m.remote, every, func(marks []luascripts.Mark) bool {
 			told = append(told, marks[0].Seq)
-			return heard
+			return heard.Load()
 		})
 		rises := func(seq uint64, want int) {
 			t.Helper()
@@ -34,11 +36,11 @@ func TestMarksThatNobodyHears(t *testing.T) {
 		synctest.Wait()
 		rises(1, 2) // the first was of its beginning
 		rises(2, 3)
-		heard = false
+		heard.Store(false)
 		rises(3, 4) // to nobody
 		rises(4, 4)
 		rises(5, 4)
-		heard = true // somebody has come
+		heard.Store(true) // somebody has come
 		time.Sleep(every + time.Millisecond)
 		synctest.Wait()
 		if len(told) != 5 || told[4] != 5 {
