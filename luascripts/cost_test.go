@@ -178,16 +178,37 @@ func (b *costBed) same() {
 	b.run(journal.Confirmed)
 }
 
-// cross is three trains: the payees' checks, the payments, the deliveries, which are a group for each source.
+// cross is three trains: the payees' checks, the payments, the deliveries.
 func (b *costBed) cross() {
-	var payees []journal.Handle
-	b.sections(func(p, n int) {
+	payees := b.check()
+	b.pay(payees)
+	b.deliver(payees)
+}
+
+func (b *costBed) check() []journal.Handle {
+	payees := b.payees()
+	i := 0
+	b.sections(func(_, n int) {
 		for range n {
-			payees = append(payees, b.account(p))
-			b.add(&journal.Row{Op: journal.OpCheck, Account: payees[len(payees)-1], Amount: 1})
+			b.add(&journal.Row{Op: journal.OpCheck, Account: payees[i], Amount: 1})
+			i++
 		}
 	})
 	b.run(journal.OK)
+	return payees
+}
+
+// payees are of the partitions in turn, as many as sections asks for.
+func (b *costBed) payees() (all []journal.Handle) {
+	b.sections(func(p, n int) {
+		for range n {
+			all = append(all, b.account(p))
+		}
+	})
+	return all
+}
+
+func (b *costBed) pay(payees []journal.Handle) {
 	i := 0
 	b.sections(func(p, n int) {
 		for range n {
@@ -200,10 +221,13 @@ func (b *costBed) cross() {
 		}
 	})
 	b.run(journal.Confirmed)
-	i = 0
+}
+
+// deliver credits the payees, in a group for each partition, from one source that stands for all others.
+func (b *costBed) deliver(payees []journal.Handle) {
+	i := 0
 	b.sections(func(p, n int) {
-		source := max(1, b.partitions) // one that stands for all others
-		r := journal.Row{Op: journal.OpDeliver, Source: source, From: b.sent[p], UpTo: b.sent[p] + uint64(n)}
+		r := journal.Row{Op: journal.OpDeliver, Source: b.partitions, From: b.sent[p], UpTo: b.sent[p] + uint64(n)}
 		for range n {
 			r.AddLeg(journal.Leg{Of: journal.OpPay, Payee: payees[i], Amount: 1})
 			i++
