@@ -76,8 +76,11 @@ func admissionIn(epoch uint32) admission {
 	}
 }
 
+// recordsForm is the form of what trains leave in the outbox: a shard that ran another build's trains is rebuilt.
+const recordsForm = 2
+
 func markOf(epoch uint32) script {
-	return newScript(fmt.Sprintf("#!lua\n-- epoch %d\nreturn %d", epoch, epoch))
+	return newScript(fmt.Sprintf("#!lua\n-- epoch %d, form %d\nreturn %d", epoch, recordsForm, epoch))
 }
 
 // Admit lets trains run that clients send in this epoch (Config.Epoch), until then in the shard's clock, ms since 1970, whatever

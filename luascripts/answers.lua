@@ -62,17 +62,30 @@ local function content(i)
   return '' -- a tombstone
 end
 
--- The first outcome of a key, with the seq that happen has just given.
+-- The first outcome of a key, with the seq that happen has just given. A short record has no detail, and one byte less of its time.
 local function keep(i, status, detail)
   local k, o, n = key[i], op[i], key_written
-  local head = key_head[64 * o + status]
-  if not head then
-    head = pack('>BBI7I4', status, o, now, epoch)
-    key_head[64 * o + status] = head
+  local first
+  if detail == 0 then
+    local head = key_head[64 * o + status]
+    if not head then
+      head = pack('>BBI6I4', status, o, now, epoch)
+      key_head[64 * o + status] = head
+    end
+    first = head .. pack('>I7', seq) .. content(i)
+  else
+    first = pack('>BBI7I4I7I7', status, o, now, epoch, seq, detail) .. content(i)
   end
-  head = head .. pack('>I7I7', seq, detail) .. content(i)
-  record[k], key_writes[n + 1], key_writes[n + 2] = head, id_of[k], head
+  record[k], key_writes[n + 1], key_writes[n + 2] = first, id_of[k], first
   key_written = n + 2
+end
+
+local content_size = {[TRANSFER] = 25, [PAY] = 25, [RESERVE] = 29, [CONFIRM] = 20, [CANCEL] = 0}
+
+-- A key's record in its long form (journal.KeyRecord).
+local function whole(r)
+  if #r - SHORT_KEY_SIZE ~= content_size[byte(r, 2)] then return r end
+  return sub(r, 1, 2) .. '\0' .. sub(r, 3, SHORT_KEY_SIZE) .. '\0\0\0\0\0\0\0' .. sub(r, SHORT_KEY_SIZE + 1)
 end
 
 local function accept(i, status)
@@ -103,6 +116,7 @@ end
 
 -- A key that has been seen answers its first outcome, word for word (semantics section 2).
 local function first_answer(i, seen)
+  seen = whole(seen)
   local status, first = byte(seen, 1, 2)
   if status == TOMBSTONE then return answer(i, CANCELLED_BEFORE_TRY) end
   local o = op[i]

@@ -128,7 +128,7 @@ func (d *dumper) key(field, value []byte) error {
 	if err != nil {
 		return err
 	}
-	k, err := journal.ParseKeyRecord(value)
+	k, err := ParseKey(value)
 	if err == nil && k.TimeMS >= b.EvictedMS {
 		b.State.SetKey(id, k)
 	}

@@ -69,7 +69,7 @@ func BenchmarkMemory(b *testing.B) {
 		}
 		plain := AppendAccount(nil, journal.Account{Available: 1e12, Version: 1, StatusSeq: 1})
 		full := AppendAccount(nil, journal.Account{Available: 1e12, Version: 1, StatusSeq: 1, OverdraftLimit: 1})
-		key := journal.KeyRecord{Status: journal.Confirmed, Op: journal.OpPay, TimeMS: 1, Epoch: 1, Seq: 1, Content: make([]byte, 25)}.Append(nil)
+		key := AppendKey(nil, journal.KeyRecord{Status: journal.Confirmed, Op: journal.OpPay, TimeMS: 1, Epoch: 1, Seq: 1, Content: make([]byte, 25)})
 		for name, value := range map[string][]byte{"plain-account": plain, "other-account": full, "key": key} {
 			size := len(journal.Handle{})
 			if name == "key" {

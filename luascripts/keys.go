@@ -26,7 +26,7 @@ const (
 	marksChannel = "marks" // pub/sub (PublishMarks)
 )
 
-// keysKey is the hash of a time slice's key records: id 16 → journal.KeyRecord. A slice is dropped by one UNLINK. Scripts
+// keysKey is the hash of a time slice's key records: id 16 → AppendKey. A slice is dropped by one UNLINK. Scripts
 // name it themselves.
 func keysKey(slice int64) string { return "keys:" + strconv.FormatInt(slice, 10) }
 

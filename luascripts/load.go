@@ -134,7 +134,7 @@ func (l *loader) book(ctx context.Context, b *journal.Book) error {
 	for slice, ids := range l.sliced(m) {
 		write(keysKey(slice), func(yield func(f, v []byte) bool) {
 			for _, id := range ids {
-				if !yield(id[:], m.Keys[id].Append(nil)) {
+				if !yield(id[:], AppendKey(nil, m.Keys[id])) {
 					return
 				}
 			}

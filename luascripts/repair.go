@@ -88,7 +88,7 @@ func (r *repairer) patch(ctx context.Context, p Patch, slices []string) error {
 		own := ""
 		if there {
 			own = keysKey(r.slice(&k))
-			put(own, string(id[:]), k.Append(nil), true)
+			put(own, string(id[:]), AppendKey(nil, k), true)
 		}
 		for _, key := range slices {
 			if key != own {

@@ -28,7 +28,7 @@ local accounts, handle = 0, {}
 local details, details_of = {}, {}
 local asset_of, overdraft, status_seq, flags, version, reserved, available = {}, {}, {}, {}, {}, {}, {}
 
--- A key is a number; record[k] is its packed journal.KeyRecord, false when the id is new; old[k]: it may be one that was evicted.
+-- A key is a number; record[k] is its record (AppendKey), false when the id is new; old[k]: it may be one that was evicted.
 local keys, id_of, old, record = 0, {}, {}, {}
 
 -- The section whose rows are being decided; text: its rows, ending: the number of the last one.

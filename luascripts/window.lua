@@ -50,7 +50,7 @@ local function forget(name, before)
   owners()
   for k = 1, keys do
     local r = record[k]
-    if r and key_part[k] == name and read('>I7', r, 3) < before then record[k], old[k] = false, true end
+    if r and key_part[k] == name and read('>I7', whole(r), 3) < before then record[k], old[k] = false, true end
   end
   for r = 1, reservations do
     if res_status[r] and res_status[r] ~= TRIED and res_part[r] == name and resolved_ms[r] < before then res_status[r] = false end

@@ -58,7 +58,7 @@ var words = map[string]string{
 	"ISSUANCE": number(int(journal.Issuance)), "FROZEN_SENDING": number(int(journal.FrozenSending)),
 	"FROZEN_RECEIVING": number(int(journal.FrozenReceiving)), "CLOSED": number(int(journal.Closed)),
 
-	"PLAIN_SIZE": number(plainSize), "AMOUNT_MAX": number(int(journal.AmountMax)), "VERDICT_LOCAL": number(journal.VerdictLocal), "LEG_SIZE": number(journal.LegSize),
+	"PLAIN_SIZE": number(plainSize), "SHORT_KEY_SIZE": number(shortKeySize), "AMOUNT_MAX": number(int(journal.AmountMax)), "VERDICT_LOCAL": number(journal.VerdictLocal), "LEG_SIZE": number(journal.LegSize),
 	"RESERVATION_SIZE": number(journal.ReservationSize), "NOBODY": "'" + strings.Repeat(`\0`, len(journal.Handle{})) + "'",
 	"TRAIN_VERSION": number(trainVersion), "ACTS_MAX": number(ActsMax), "FIELDS_MAX": number(fieldsMax),
 	"CLAIM_SIZE": number(claimSize), "WINDOW_HEAD_SIZE": number(windowHeadSize), "SLICE_SIZE": number(sliceSize),

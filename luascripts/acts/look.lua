@@ -7,7 +7,7 @@ acts[LOOK] = function(i)
 
   -- Decide.
   local reservation = res_status[r] and pack_reservation(r) or ''
-  local seen = record[key[i]] or ''
+  local seen = record[key[i]] and whole(record[key[i]]) or ''
   if reservation == '' and seen == '' then return answer(i, old[key[i]] and is_old(i) and KEY_OLD or RESERVATION_NOT_FOUND) end
 
   -- Apply: nothing but the answer.

@@ -117,7 +117,7 @@ func TestChangedActsAreFound(t *testing.T) {
 		{"the payee gets more", "move(payer, -sum, 0)\n  move(a, sum, 0)", "move(payer, -sum, 0)\n  move(a, sum + 1, 0)", is(journal.OpTransfer, journal.Confirmed), "account", "available"},
 		{"the payer keeps it", "move(payer, -sum, 0)\n  return accept", "return accept", is(journal.OpPay, journal.Confirmed), "account", "available"},
 		{"no tombstone", "return entomb(i)", "answer(i, 1)\nreturn put('\\0')", is(journal.OpCancel, journal.Tombstone), "decision", "ok"},
-		{"what a key remembers", "seq, detail) .. content(i)", "seq, detail + 1) .. content(i)",
+		{"what a key remembers", "first = head .. pack('>I7', seq)", "first = pack('>BBI7I4I7I7', status, o, now, epoch, seq, 1)",
 			func(r *journal.Row, e *journal.Event) bool { return r.Op.Keyed() || e.Status == journal.Tombstone }, "key record", "detail 1"},
 		{"the rest of a capture", "return sum + left, captured[r]", "return sum, captured[r]", nil, "account", "reserved"},
 		{"numbers", "available[a], version[a] = available[a] + sum,", "available[a], version[a] = tonumber(tostring(available[a] + sum)),", nil, "account", "available"},

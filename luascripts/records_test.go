@@ -1,7 +1,9 @@
 package luascripts
 
 import (
+	"bytes"
 	"errors"
+	"reflect"
 	"testing"
 
 	"walletd/journal"
@@ -37,5 +39,31 @@ func TestAccountInTheShard(t *testing.T) {
 		if _, err := ParseAccount(make([]byte, n)); !errors.Is(err, journal.ErrBadRecord) {
 			t.Errorf("%d bytes: %v", n, err)
 		}
+	}
+}
+
+// A key's field holds its record, short where there is no detail, and old ones are read as they were written.
+func TestKeyInTheShard(t *testing.T) {
+	for op, size := range contentSizes {
+		k := journal.KeyRecord{Status: journal.Confirmed, Op: op, TimeMS: 1<<48 - 1, Epoch: 1<<32 - 1, Seq: 1<<53 - 1, Content: bytes.Repeat([]byte{7}, size)}
+		for _, c := range []struct {
+			detail uint64
+			size   int
+		}{{0, shortKeySize}, {1, journal.KeyHeadSize}, {1<<53 - 1, journal.KeyHeadSize}} {
+			k.Detail = c.detail
+			b := AppendKey(nil, k)
+			if got, err := ParseKey(b); err != nil || !reflect.DeepEqual(got, k) || len(b) != c.size+size {
+				t.Errorf("%+v\nis %+v, %v, in %d bytes", k, got, err, len(b))
+			}
+			if got, err := ParseKey(k.Append(nil)); err != nil || !reflect.DeepEqual(got, k) {
+				t.Errorf("%+v, as it was written before,\nis %+v, %v", k, got, err)
+			}
+		}
+	}
+	if len(journal.Content((&journal.Row{Op: journal.OpConfirm}).Append(nil))) != contentSizes[journal.OpConfirm] {
+		t.Error("a confirm's content has another length")
+	}
+	if _, err := ParseKey(make([]byte, shortKeySize-1)); !errors.Is(err, journal.ErrBadRecord) {
+		t.Errorf("cut short: %v", err)
 	}
 }
