@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"walletd/journal"
 	"walletd/journal/planted"
 )
@@ -155,7 +153,7 @@ func (f *Fold) Commit() error {
 	at := progress{f.cursor, place{f.book.Epoch, f.book.Seq, f.book.TimeMS}, f.book.EvictedMS, f.state.window.from}
 	runs, err := f.state.flush()
 	if planted.Is(planted.ProjectionOffset) {
-		_ = f.view.db.Set(prefix(nil, keyCursor, f.book.Partition), at.append(nil), pebble.Sync)
+		_ = errors.Join(f.view.db.Set(prefix(nil, keyCursor, f.book.Partition), at.append(nil), noSync), f.view.db.Flush())
 	}
 	if err == nil {
 		f.view.channels.write(f.state, &f.tally)
