@@ -8,5 +8,6 @@
 //	node.go       one process's parts: created, wired, opened, awaited, stopped in reverse
 //	admin.go      the operators' listener
 //	cluster.go    walletd cluster init | up
+//	rival*.go     what the wallet is compared with, behind its own front (docs/rivals.md)
 //	cmd_*.go      the commands that talk to a wallet or read its journal
 package walletd
