@@ -52,7 +52,7 @@ func nextItem(b []byte, a *answer) (rest []byte, ok bool) {
 		id := b[len(itemHead) : len(itemHead)+idChars]
 		behind := b[len(itemHead)+idChars:]
 		end := bytes.Index(behind, []byte(itemTail))
-		if bytes.HasPrefix(behind, []byte(itemMid)) && end > 0 && decodeID(id, &a.id) && decodePosition(behind[len(itemMid):end], &a.position) {
+		if bytes.HasPrefix(behind, []byte(itemMid)) && end >= len(itemMid) && decodeID(id, &a.id) && decodePosition(behind[len(itemMid):end], &a.position) {
 			a.status = "confirmed"
 			return behind[end+len(itemTail):], true
 		}

@@ -209,7 +209,7 @@ func (s *Session) script(l Load) (*script, error) {
 	if drawn := s.scripts[key]; drawn != nil {
 		return drawn, nil
 	}
-	drawn, err := newScript(s.people, &key)
+	drawn, err := newScript(s.people, &key, s.cfg.script)
 	s.scripts[key] = drawn
 	return drawn, err
 }

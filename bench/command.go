@@ -60,7 +60,7 @@ func (c *composer) balance(account uint32) []byte {
 // effective is what the i-th operation of a message comes to: as long as nothing has been acknowledged that could be repeated,
 // a repeat is the transfer before it.
 func (c *composer) effective(m *slot, i int) op {
-	at := (m.at + i) % scriptLen
+	at := (m.at + i) % len(c.s.ops)
 	o := c.s.ops[at]
 	if o.kind != kindRepeat {
 		return o
@@ -68,7 +68,7 @@ func (c *composer) effective(m *slot, i int) op {
 	if m.repeat.number > 0 {
 		return op{m.repeat.op.from, m.repeat.op.to, kindRepeat}
 	}
-	o = c.s.ops[(at+scriptLen-1)%scriptLen]
+	o = c.s.ops[(at+len(c.s.ops)-1)%len(c.s.ops)]
 	o.kind = kindTransfer
 	return o
 }

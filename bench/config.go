@@ -84,6 +84,8 @@ type Config struct {
 	Asset   string         // USD
 	Run     string         // names the run's accounts and keys, up to 16 of A–Z a–z 0–9; empty: made
 
+	script int // operations that are drawn: scriptLen
+
 	Processes Processes
 	Shards    []string                          // addresses of the Redis servers, whose commands are counted
 	Profile   bool                              // ask walletd what its CPU is used for
@@ -116,6 +118,7 @@ func (c *Config) withDefaults() {
 	l.withDefaults()
 	c.Workload, c.Distribution, c.Connections, c.InFlight, c.Duration = l.Workload, l.Distribution, l.Connections, l.InFlight, l.Duration
 	setDefault(&c.WarmUp, 2*time.Second)
+	setDefault(&c.script, scriptLen)
 	setDefault(&c.Settle, 30*time.Second)
 	setDefault(&c.Amount, 1)
 	setDefault(&c.Asset, "USD")

@@ -225,6 +225,6 @@ func confirmed(m *fakeTransfer) string {
 func (w *fakeWallet) config() Config {
 	return Config{
 		URL: w.http.URL, Admin: w.http.URL, Accounts: 64, Cross: 0.5, Connections: 2, InFlight: 16,
-		WarmUp: -1, Duration: 150 * time.Millisecond, Settle: 200 * time.Millisecond, Run: "test",
+		WarmUp: -1, Duration: 150 * time.Millisecond, Settle: 200 * time.Millisecond, Run: "test", script: 1 << 13,
 	}
 }

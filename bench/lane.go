@@ -72,7 +72,7 @@ const SeriesStep = 100 * time.Millisecond
 func newLane(l *load, c *client.Client, i int) *lane {
 	n := &lane{
 		load: l, client: c, ended: make(chan struct{}, 1), slots: make([]slot, l.InFlight), free: make([]uint32, l.InFlight),
-		at:       i * scriptLen / l.Connections,
+		at:       i * len(l.script.ops) / l.Connections,
 		composer: newComposer(l.cfg, l.script, fmt.Sprintf("%s-%d-%d", l.cfg.Run, l.round, i)),
 		tally: tally{latency: newHistogram(), refused: map[string]int64{},
 			series: make([]int64, int(l.Duration/SeriesStep)+1)},
@@ -102,7 +102,7 @@ func (n *lane) next(i uint32, intended time.Duration) {
 	size := n.load.size()
 	m := &n.slots[i]
 	*m = slot{at: n.at, number: n.number + 1, intended: intended, repeat: n.last}
-	n.at = (n.at + size) % scriptLen
+	n.at = (n.at + size) % len(n.load.script.ops)
 	n.number += 2 * uint64(size) // an operation has two keys at most
 	var command []byte
 	if n.load.Batch > 0 {

@@ -116,7 +116,7 @@ func (n *lane) overREST(ctx context.Context, host string, wallet bool) error {
 	for !n.load.over.Load() {
 		begin := time.Since(n.load.start)
 		m := &slot{at: n.at, number: n.number + 1, intended: begin}
-		n.at, n.number = (n.at+1)%scriptLen, n.number+1
+		n.at, n.number = (n.at+1)%len(n.load.script.ops), n.number+1
 		o := n.composer.effective(m, 0)
 		if err := conn.SetDeadline(time.Now().Add(n.load.cfg.Settle)); err != nil {
 			return fmt.Errorf("bench rest: %w", err)

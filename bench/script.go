@@ -42,11 +42,11 @@ type script struct {
 	ops []op
 }
 
-func newScript(p *people, l *Load) (*script, error) {
+func newScript(p *people, l *Load, operations int) (*script, error) {
 	if err := p.possible(l.Cross); err != nil {
 		return nil, err
 	}
-	s := &script{people: p, ops: make([]op, scriptLen)}
+	s := &script{people: p, ops: make([]op, operations)}
 	d := newDrawer(p, l)
 	mix := newMix(l.Workload, d)
 	for i := range s.ops {

@@ -14,6 +14,11 @@ import (
 
 func scriptOf(t testing.TB, accounts int, l Load) (*script, *Config) {
 	t.Helper()
+	return scriptOfLen(t, accounts, l, scriptLen)
+}
+
+func scriptOfLen(t testing.TB, accounts int, l Load, operations int) (*script, *Config) {
+	t.Helper()
 	cfg := Config{URL: "http://x", Partitions: 8, Accounts: accounts, Run: "test", Workload: l.Workload}
 	cfg.withDefaults()
 	l.withDefaults()
@@ -24,7 +29,7 @@ func scriptOf(t testing.TB, accounts int, l Load) (*script, *Config) {
 	if l.Workload == SmallBank {
 		p.hireTellers(&cfg)
 	}
-	s, err := newScript(p, &l)
+	s, err := newScript(p, &l, operations)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +41,7 @@ func TestCrossShareIsExact(t *testing.T) {
 	for _, distribution := range []Distribution{Uniform, Zipf, Hot} {
 		for _, share := range []float64{0, 0.01, 1.0 / 3, 0.5, 0.999, 1} {
 			t.Run(fmt.Sprint(distribution, share), func(t *testing.T) {
-				s, _ := scriptOf(t, 1000, Load{Distribution: distribution, Cross: share})
+				s, _ := scriptOfLen(t, 1000, Load{Distribution: distribution, Cross: share}, 20_000)
 				cross := 0
 				for i, o := range s.ops {
 					if o.from == o.to {
@@ -113,7 +118,7 @@ func TestDistributions(t *testing.T) {
 // Ranks come as often as the law says, the first as well as the last, for exponents on both sides of 1.
 func TestZipfIsZipf(t *testing.T) {
 	for _, exponent := range []float64{0.5, zipfExponent, 1.2} {
-		const n, draws = 50, 1_000_000
+		const n, draws = 50, 300_000
 		z := newZipf(rand.New(rand.NewPCG(7, 7)), exponent, n)
 		seen := make([]float64, n)
 		for range draws {
@@ -181,7 +186,7 @@ func TestSharesDoNotBeat(t *testing.T) {
 // SmallBank's customers have two accounts; cash is paid in and out within a partition; nobody pays himself.
 func TestSmallBank(t *testing.T) {
 	for _, accounts := range []int{100, 101, 1000} {
-		s, _ := scriptOf(t, accounts, Load{Workload: SmallBank, Cross: 0.5})
+		s, _ := scriptOfLen(t, accounts, Load{Workload: SmallBank, Cross: 0.5}, 20_000)
 		for i, o := range s.ops {
 			customer := o.from&^1 == o.to&^1
 			switch o.kind {
@@ -203,9 +208,9 @@ func TestSmallBank(t *testing.T) {
 }
 
 func TestSameSeedSameTransfers(t *testing.T) {
-	a, _ := scriptOf(t, 1000, Load{Seed: 7})
-	b, _ := scriptOf(t, 1000, Load{Seed: 7})
-	other, _ := scriptOf(t, 1000, Load{Seed: 8})
+	a, _ := scriptOfLen(t, 1000, Load{Seed: 7}, 1000)
+	b, _ := scriptOfLen(t, 1000, Load{Seed: 7}, 1000)
+	other, _ := scriptOfLen(t, 1000, Load{Seed: 8}, 1000)
 	if !reflect.DeepEqual(a.ops, b.ops) || reflect.DeepEqual(a.ops, other.ops) {
 		t.Error("the seed does not decide the transfers")
 	}

@@ -136,12 +136,16 @@ func (c *Config) round(ctx context.Context, round int, bed *floor.Bed, session *
 	if err != nil {
 		return err
 	}
-	if round > 0 {
-		m.floorCross, m.floorSame = append(m.floorCross, cross), append(m.floorSame, same)
-	}
 	most := 0.0
 	steps := c.steps()
 	for i, s := range steps {
+		if s.rate > 0 && steps[i-1].rate == 0 { // the floor again, behind what is as fast as it can be: the mean of both counts
+			crossAgain, sameAgain, err := bed.Round(ctx)
+			if err != nil {
+				return err
+			}
+			cross, same = (cross+crossAgain)/2, (same+sameAgain)/2
+		}
 		if s.rate > 0 {
 			s.load.Rate = s.rate * most
 		}
@@ -159,6 +163,9 @@ func (c *Config) round(ctx context.Context, round int, bed *floor.Bed, session *
 		if round > 0 {
 			m.reports[s.name] = append(m.reports[s.name], r)
 		}
+	}
+	if round > 0 {
+		m.floorCross, m.floorSame = append(m.floorCross, cross), append(m.floorSame, same)
 	}
 	return nil
 }
