@@ -269,3 +269,24 @@ func commandCalls(t testing.TB, s *Shard) map[string]int {
 	}
 	return calls
 }
+
+// What packing a train costs its sender, a row: everything but the socket.
+func BenchmarkPack(b *testing.B) {
+	stage := rows.NewStage(1)
+	for i := range 256 {
+		var r journal.Row
+		benchMove(&r, journal.OpTransfer, journal.VerdictLocal, i+1)
+		stage.Add(0, &r, nil, 0)
+	}
+	var section *rows.Section
+	stage.Each(func(s *rows.Section) { section = s })
+	var t Train
+	b.ReportAllocs()
+	for b.Loop() {
+		t.Reset()
+		t.Section(0, 1)
+		t.AddRows(section, 0)
+		t.pack(1)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/256, "ns/row")
+}
