@@ -18,6 +18,9 @@ import (
 	"walletd/bench/rival"
 )
 
+// walletPartitions is how many the wallet has by default; the rival has one, and its transfers are drawn alike.
+const walletPartitions = 8
+
 // rivalBench is one comparison.
 type rivalBench struct {
 	kind   rivalKind
@@ -51,6 +54,12 @@ func (a *app) benchRivalOf(k rivalKind) *cobra.Command {
 			o.load.Workload, o.load.Distribution = bench.Workload(workload), bench.Distribution(distribution)
 			if w := o.load.Workload; w != bench.Transfers && w != bench.Refusals && w != bench.Repeats && w != bench.Reads {
 				return exit(exitUsage, "--workload %s: rivals know transfers, refusals, repeats and reads", w)
+			}
+			o.load.Token = a.token
+			check := o.load
+			check.URL, check.Partitions = "http://own", walletPartitions
+			if err := check.Validate(); err != nil {
+				return exit(exitUsage, "%w", err)
 			}
 			return a.benchRival(cmd.Context(), o)
 		},
@@ -100,12 +109,7 @@ func (a *app) benchRival(ctx context.Context, o rivalBench) error {
 			if err := errors.Join(c.Wallet.ReadReadyFile(walletReady), c.Rival.ReadReadyFile(ready)); err != nil {
 				return err
 			}
-			for _, side := range []*bench.Config{&c.Wallet, &c.Rival} {
-				side.Partitions = 8 // the wallet's; the rival's transfers are drawn alike
-				if err := side.Validate(); err != nil {
-					return exit(exitUsage, "%w", err)
-				}
-			}
+			c.Wallet.Partitions, c.Rival.Partitions = walletPartitions, walletPartitions
 			return a.compare(inner, c, o)
 		})
 		return group.Wait()
