@@ -66,9 +66,8 @@ func (o *outboxOf) await(ctx context.Context) (block time.Duration, err error) {
 	for {
 		wait := outboxBlock
 		if !o.alone.Load() {
-			at := now()
-			since := at - o.took.Load()
-			if since >= outboxLull || at-o.missed.Load() < outboxOthers {
+			since, recent := ago(&o.took, outboxLull)
+			if _, others := ago(&o.missed, outboxOthers); others || !recent {
 				return outboxBlock, nil
 			}
 			wait = time.Duration(outboxLull - since)
@@ -105,6 +104,14 @@ func (o *outboxOf) lacks() {
 
 // now is the time, ns since 1970.
 func now() int64 { return time.Now().UnixNano() }
+
+// ago is how long ago, ns, something happened last, and whether that was less than so long ago. What lies ahead was noted before the
+// clock was set back: it was not lately.
+func ago(at *atomic.Int64, less int64) (since int64, lately bool) {
+	then := at.Load() // first: it is noted meanwhile
+	since = now() - then
+	return since, since >= 0 && since < less
+}
 
 func appendEntry(b *relay.Batch, e luascripts.OutboxEntry) error {
 	b.UpTo = e.ID
