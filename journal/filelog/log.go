@@ -33,6 +33,10 @@ type Log struct {
 	room    chan struct{} // closed when pending is taken
 	free    [][]byte      // buffers of batches that are done
 	failure error         // why the log stopped
+	under   int           // appends under way
+	shared  time.Time     // when more than one was, last
+	wrote   time.Time     // the last batch
+	late    bool          // what is pending missed it: its company has gone
 	stats   Stats
 
 	// owned by the log goroutine (before it runs: by Open; when it is gone: by Close)
@@ -46,6 +50,7 @@ type Log struct {
 	ordered  bool        // a segment is being made ahead
 	spare    madeSegment // and has been made; no file: it has not
 	again    *time.Timer // to try once more to make one
+	group    *time.Timer // for appends that come in company
 	pause    time.Duration
 
 	markFailed bool // the last write of mark did
@@ -57,6 +62,7 @@ var _ journal.Log = (*Log)(nil)
 type batch struct {
 	buf     []byte
 	records []placed
+	appends int
 	done    chan struct{} // closed when err is final
 	err     error
 }
@@ -77,10 +83,11 @@ type Stats struct {
 }
 
 func newLog(cfg Config, s *store) *Log {
-	again := time.NewTimer(time.Hour)
+	again, group := time.NewTimer(time.Hour), time.NewTimer(time.Hour)
 	again.Stop()
+	group.Stop()
 	return &Log{
-		again: again,
+		again: again, group: group,
 		store: s, cfg: cfg,
 		kick: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{}),
 		order: make(chan int64, 1), ahead: make(chan madeSegment, 1), noAhead: make(chan struct{}), stopped: make(chan struct{}),
@@ -177,6 +184,10 @@ func (l *Log) enqueue(ctx context.Context, records []journal.Record, offsets []i
 		return nil, err
 	}
 	b := l.pending
+	b.appends++
+	if l.under++; l.under > 1 {
+		l.shared = time.Now()
+	}
 	for i, r := range records {
 		b.records = append(b.records, placed{r.Partition, len(b.buf)})
 		b.buf = appendRecord(b.buf, r.Partition, l.next[r.Partition], r.Bytes)

@@ -5,15 +5,18 @@ import (
 	"fmt"
 	"io/fs"
 	"syscall"
+	"time"
 )
 
 // run is the log goroutine: it takes everything that waits, and makes it durable by one write and one fdatasync.
 func (l *Log) run() {
 	defer close(l.ended)
 	defer l.again.Stop()
+	defer l.group.Stop()
 	for {
 		select {
 		case <-l.kick:
+			l.gather()
 		case made := <-l.ahead:
 			l.made(made)
 		case <-l.again.C:
@@ -29,6 +32,31 @@ func (l *Log) run() {
 		if b := l.take(); b != nil {
 			l.settle(b, l.commit(b))
 		}
+	}
+}
+
+// Appends come in company: the shards of a process are served by one timetable, and what their trains did comes within moments.
+const (
+	groupWait   = 300 * time.Microsecond  // for the others, when one has come
+	groupBusy   = 1500 * time.Microsecond // after the last write: else the log is idle, and writes at once
+	groupMemory = 20 * time.Millisecond   // since two were under way at once: else there are no others
+)
+
+// gather waits a little for the others, so that one write and one fdatasync make all of it durable.
+func (l *Log) gather() {
+	l.mu.Lock()
+	now := time.Now()
+	alone := l.under == 1 && !l.late && now.Sub(l.shared) < groupMemory && now.Sub(l.wrote) < groupBusy
+	l.mu.Unlock()
+	if !alone {
+		return
+	}
+	l.group.Reset(groupWait)
+	defer l.group.Stop()
+	select {
+	case <-l.kick:
+	case <-l.group.C:
+	case <-l.quit:
 	}
 }
 
@@ -166,6 +194,7 @@ func (l *Log) publish(b *batch, start int64) {
 func (l *Log) settle(b *batch, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.wrote, l.late, l.under = time.Now(), l.pending.appends > 0, l.under-b.appends
 	if err != nil {
 		b.err = l.fail(err)
 	}
@@ -187,6 +216,7 @@ func (l *Log) fail(err error) error {
 	}
 	l.next = l.offsets()
 	behind := l.pending
+	l.under -= behind.appends
 	l.renew()
 	behind.err = notAppended(fmt.Errorf("behind a failed write: %w", err))
 	close(behind.done)
