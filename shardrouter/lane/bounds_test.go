@@ -164,7 +164,7 @@ func TestDeparture(t *testing.T) {
 		"almost too much":          {1, 1, 0, 99, 0, true},
 		"rows that wait for a map": {0, luascripts.ActsMax, 0, 0, idleLook, false},
 	} {
-		ln := &lane{l: &Lanes{}, ledger: ledger{max: 100}, acts: c.acts, hurry: true, ready: make([]*part, c.ready), departed: now}
+		ln := &lane{l: &Lanes{}, ledger: ledger{max: 100}, acts: c.acts, ready: make([]*part, c.ready), departed: now}
 		ln.l.table.began, ln.l.table.ends = now, now.Add(interval(c.load))
 		ln.held.Store(c.held)
 		if at, some := ln.departure(now); at.Sub(now) != c.at || some != c.some {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"walletd/journal"
 	"walletd/luascripts"
 )
 
@@ -26,10 +27,7 @@ type lane struct {
 	parked  []*part // have rows that may not leave yet
 	acts    int     // of all that waits
 	bytes   int
-	wakeAt  int       // acts at which the goroutine wants to be woken
-	hurry   bool      // somebody waits for some of the rows in line
-	lull    bool      // the goroutine waits for patience to end, and wants to be woken by whoever hurries
-	until   time.Time // end of the patience of those that do not; zero: none has come since the last train
+	wakeAt  int // acts at which the goroutine wants to be woken
 
 	// owned by the goroutine
 	departed time.Time // the last train
@@ -51,19 +49,12 @@ func (l *Lanes) newLane(shard string) *lane {
 	return ln
 }
 
-// queued notes that a partition got rows, which may wait until then for others to travel with; zero: they may not. Guarded
-// by mu, as the methods below.
-func (ln *lane) queued(p *part, acts, bytes int, until time.Time) {
+// queued notes that a partition got rows. Guarded by mu, as the methods below.
+func (ln *lane) queued(p *part, acts, bytes int) {
 	ln.acts, ln.bytes = ln.acts+acts, ln.bytes+bytes
 	ln.line(p)
-	switch {
-	case until.IsZero():
-		ln.hurry = true
-	case ln.until.IsZero():
-		ln.until = until
-	}
-	if ln.acts >= ln.wakeAt || ln.lull && ln.hurry {
-		ln.wakeAt, ln.lull = never, false
+	if ln.acts >= ln.wakeAt {
+		ln.wakeAt = never
 		signal(ln.wake)
 	}
 }
@@ -92,7 +83,7 @@ func (ln *lane) park(p *part, then time.Time) {
 
 // unpark gives a partition a new chance: its epoch has changed.
 func (ln *lane) unpark(p *part) {
-	p.retryAt, ln.hurry = time.Time{}, true
+	p.retryAt = time.Time{}
 	p.refused.Store(0)
 	ln.parked = slices.DeleteFunc(ln.parked, func(o *part) bool { return o == p })
 	ln.line(p)
@@ -162,7 +153,7 @@ func (ln *lane) collect(ctx context.Context) bool {
 		switch {
 		case some && !at.After(now):
 			ln.fill()
-			ln.wakeAt, ln.lull = never, false
+			ln.wakeAt = never
 			ln.mu.Unlock()
 			return true
 		case ln.retired:
@@ -185,7 +176,6 @@ const idleLook = time.Minute
 
 // departure says when to look again, and whether there will be something to carry; it sets wakeAt to match.
 func (ln *lane) departure(now time.Time) (at time.Time, some bool) {
-	ln.lull = false
 	switch {
 	case ln.full(): // whoever answers what is held wakes the lane
 		ln.wakeAt, at = never, now.Add(idleLook)
@@ -198,9 +188,6 @@ func (ln *lane) departure(now time.Time) (at time.Time, some bool) {
 		}
 	case ln.acts >= luascripts.ActsMax:
 		return now, true
-	case !ln.hurry && now.Before(ln.until):
-		ln.wakeAt, ln.lull = luascripts.ActsMax, true
-		return ln.until, true
 	default:
 		ln.wakeAt = luascripts.ActsMax
 		return ln.l.table.next(ln.departed), true
@@ -217,7 +204,7 @@ func (ln *lane) backInLine(now time.Time) {
 			continue
 		}
 		ln.parked = slices.Delete(ln.parked, i, i+1)
-		p.retryAt, ln.hurry = time.Time{}, true
+		p.retryAt = time.Time{}
 		ln.line(p)
 	}
 }
@@ -237,7 +224,7 @@ func (ln *lane) fill() {
 			break
 		}
 		for i := range s.metas {
-			if !patient(s.metas[i].Op) {
+			if s.metas[i].Op != journal.OpDeliver {
 				t.hurried++
 			}
 		}
@@ -248,9 +235,6 @@ func (ln *lane) fill() {
 		ln.line(p)
 	}
 	t.acts = luascripts.ActsMax - room.acts
-	if len(ln.ready) == 0 {
-		ln.hurry, ln.until = false, time.Time{}
-	}
 }
 
 // What the train itself takes of luascripts.TrainBytesMax.

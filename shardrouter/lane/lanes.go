@@ -114,7 +114,7 @@ func (l *Lanes) Submit(s *rows.Stage) {
 
 // take gives a section to its lane, or answers why not.
 func (l *Lanes) take(sec *rows.Section) journal.Status {
-	acts, until := weigh(sec)
+	acts := weigh(sec)
 	p := l.parts[sec.Partition]
 	ln := p.lock()
 	defer ln.mu.Unlock()
@@ -128,27 +128,23 @@ func (l *Lanes) take(sec *rows.Section) journal.Status {
 	}
 	l.open.rows.Add(int64(len(sec.Metas)))
 	p.queue.push(sec, acts)
-	ln.queued(p, acts, len(sec.Rows), until)
+	ln.queued(p, acts, len(sec.Rows))
 	return journal.None
 }
 
-// weigh is what a section counts in a train, and until when it may wait for others to travel with; zero: it may not.
-func weigh(sec *rows.Section) (acts int, until time.Time) {
-	from, hurry := uint32(0), false
+// weigh is what a section counts in a train.
+func weigh(sec *rows.Section) (acts int) {
+	from := uint32(0)
 	for i := range sec.Metas {
 		m := &sec.Metas[i]
-		if patient(m.Op) {
+		if m.Op == journal.OpDeliver {
 			acts += actsOf(sec.Rows[from:])
 		} else {
 			acts++
-			hurry = true
 		}
 		from = m.End
 	}
-	if !hurry {
-		until = time.Now().Add(patienceMax)
-	}
-	return acts, until
+	return acts
 }
 
 // refuse answers a stage's section.

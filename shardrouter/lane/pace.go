@@ -3,8 +3,6 @@ package lane
 import (
 	"sync"
 	"time"
-
-	"walletd/journal"
 )
 
 // How trains are spaced (hotpath.md, Timetable; decision 19). A train costs its shard some 100 µs whatever is in it, and
@@ -15,9 +13,6 @@ const (
 	paceFull = 30_000 // from here on the longest wait
 	paceMin  = 1 * time.Millisecond
 	paceMax  = 2 * time.Millisecond
-
-	// patienceMax is how long a delivery waits for rows to travel with: it is decided already, and nobody waits for it.
-	patienceMax = 5 * time.Millisecond
 )
 
 // interval is the length of a slot at this load, in acts a second.
@@ -88,6 +83,3 @@ func (t *timetable) look(now time.Time) {
 	}
 	t.since, t.acts = now, 0
 }
-
-// patient reports whether nobody waits for a row: it may travel with the next train that leaves anyway.
-func patient(op journal.Op) bool { return op == journal.OpDeliver }

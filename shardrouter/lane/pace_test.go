@@ -8,7 +8,6 @@ import (
 
 	"walletd/journal"
 	"walletd/journal/rows"
-	"walletd/luascripts"
 	"walletd/shardrouter"
 )
 
@@ -92,14 +91,8 @@ func TestTimetable(t *testing.T) {
 	})
 }
 
-// arrival is one of the next test's: when it came, and whether somebody waits for it.
-type arrival struct {
-	at      time.Time
-	patient bool
-}
-
 // TestNoRowIsStranded: whatever comes when, to however many lanes, each row leaves within a slot of its coming, or of the return
-// of the train that was away, and a patient one within its patience besides. Time is simulated; the lanes' goroutines are played
+// of the train that was away. Time is simulated; the lanes' goroutines are played
 // by the test, and sleep exactly as long as they would.
 func TestNoRowIsStranded(t *testing.T) {
 	const away = 700 * time.Microsecond
@@ -110,7 +103,7 @@ func TestNoRowIsStranded(t *testing.T) {
 		next := noon
 		for n, now := 0, noon; n < 300 || w.waiting() > 0; {
 			if n < 300 && !next.After(now) {
-				w.arrive(dice.IntN(len(w.lanes)), now, dice.IntN(3) == 0)
+				w.arrive(dice.IntN(len(w.lanes)), now)
 				next = next.Add(time.Duration(dice.ExpFloat64() * float64(mean)))
 				n++
 			}
@@ -140,9 +133,9 @@ type paper struct {
 type paperLane struct {
 	*lane
 	part  *part
-	waits []arrival
-	back  time.Time // when the train returns
-	sleep time.Time // the goroutine wakes then
+	waits []time.Time // arrivals
+	back  time.Time   // when the train returns
+	sleep time.Time   // the goroutine wakes then
 }
 
 func newPaper(t *testing.T, lanes int) *paper {
@@ -176,16 +169,12 @@ func (w *paper) waiting() (n int) {
 }
 
 // arrive is Submit at a time.
-func (w *paper) arrive(i int, now time.Time, isPatient bool) {
-	op, until := journal.OpCheck, time.Time{}
-	if isPatient {
-		op, until = journal.OpDeliver, now.Add(patienceMax)
-	}
+func (w *paper) arrive(i int, now time.Time) {
 	stage, ln := rows.NewStage(len(w.lanes)), w.lanes[i]
-	stage.Add(i, &journal.Row{Op: op, Amount: 1}, nil, 0)
+	stage.Add(i, &journal.Row{Op: journal.OpCheck, Amount: 1}, nil, 0)
 	stage.Each(func(s *rows.Section) { ln.part.queue.push(s, 1) })
-	ln.queued(ln.part, 1, 10, until)
-	ln.waits = append(ln.waits, arrival{now, isPatient})
+	ln.queued(ln.part, 1, 10)
+	ln.waits = append(ln.waits, now)
 }
 
 // run plays the goroutines that are awake: collect and carry.
@@ -209,14 +198,10 @@ func (w *paper) run(now time.Time, away time.Duration) {
 			continue
 		}
 		ln.fill()
-		ln.wakeAt, ln.lull = never, false
-		for _, a := range ln.waits {
-			bound := a.at.Add(away + paceMax)
-			if a.patient {
-				bound = bound.Add(patienceMax)
-			}
-			if now.After(bound) {
-				w.late = append(w.late, now.Sub(a.at))
+		ln.wakeAt = never
+		for _, at := range ln.waits {
+			if now.After(at.Add(away + paceMax)) {
+				w.late = append(w.late, now.Sub(at))
 			}
 		}
 		ln.waits = ln.waits[:0]
@@ -241,32 +226,4 @@ func (w *paper) wakes(now time.Time) time.Time {
 		}
 	}
 	return slices.MinFunc(at, time.Time.Compare)
-}
-
-// TestPatientRowsTravelWithOthers: a delivery does not make a train leave before its patience ends, unless that is full, and
-// leaves with whatever else does.
-func TestPatientRowsTravelWithOthers(t *testing.T) {
-	w := newPaper(t, 1)
-	ln := w.lanes[0]
-	w.arrive(0, noon, true)
-	if at, some := ln.departure(noon); !some || at != noon.Add(patienceMax) {
-		t.Errorf("alone it leaves after %v", at.Sub(noon))
-	}
-	w.arrive(0, noon.Add(time.Millisecond), false)
-	if len(ln.wake) == 0 {
-		t.Error("the lane is not woken for one who hurries")
-	}
-	if at, some := ln.departure(noon.Add(time.Millisecond)); !some || at.After(noon.Add(time.Millisecond)) {
-		t.Errorf("with one who hurries it leaves after %v", at.Sub(noon))
-	}
-	ln.fill()
-	if ln.train.acts != 2 || ln.train.hurried != 1 || ln.hurry || !ln.until.IsZero() {
-		t.Errorf("the train has %d acts, %d who hurry; the lane %v %v", ln.train.acts, ln.train.hurried, ln.hurry, ln.until)
-	}
-	for range luascripts.ActsMax {
-		w.arrive(0, noon, true)
-	}
-	if at, some := ln.departure(noon); !some || at.After(noon) {
-		t.Errorf("a full train leaves after %v", at.Sub(noon))
-	}
 }

@@ -100,7 +100,7 @@ func (p *part) takeBack(b *batch, then time.Time) {
 	if !then.IsZero() {
 		ln.park(p, then)
 	}
-	ln.queued(p, acts, len(b.rows), time.Time{})
+	ln.queued(p, acts, len(b.rows))
 }
 
 // send runs the train on the shard as the map has it now.
