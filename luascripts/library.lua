@@ -8,10 +8,7 @@ local train -- built by the first
 
 -- KEYS and ARGV: as train.
 local function run(hashes, args)
-  if not train then
-    train = build()
-    pcall(function() collectgarbage('setpause', 1000) end) -- what lives is little beside what a train leaves; a cycle looks at both
-  end
+  train = train or build()
   return train(hashes, args, token, epochs)
 end
 
