@@ -10,11 +10,22 @@ import (
 	"walletd/bench/floor"
 )
 
-// What transfers may cost, as multiples of the floor (docs/decisions/0017-fast.md).
+// What transfers may cost all servers, as multiples of the floor, and how long they may take (docs/decisions/0017-fast.md).
 const (
-	CrossTarget = 2.5
-	SameTarget  = 2.2
+	CrossTarget      = 2.5
+	CrossBatchTarget = 2.2
+	SameTarget       = 2.2
+	SameBatchTarget  = 1.9
+
+	HalfP50Target   = 5.0 // ms, at half of the maximum, open loop
+	HalfP99Target   = 10.0
+	LoneSameTarget  = 1.2 // ms, p50 on an idle system
+	LoneCrossTarget = 1.8
+	LoneKafkaTarget = 3.5 // either, where the journal is in Kafka
 )
+
+// partialTargets are what a transfer may cost at a share of the maximum load, as multiples of what it costs at the maximum.
+var partialTargets = map[float64]float64{0.5: 1.5, 0.25: 2}
 
 // Config says how long it is measured, and where.
 type Config struct {

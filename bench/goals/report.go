@@ -86,16 +86,19 @@ func (c *Config) report(m *measured, audit bench.Audit) Report {
 		step   string
 		floor  []float64
 		target float64
-	}{{crossSingles, m.floorCross, CrossTarget}, {crossBatches, m.floorCross, CrossTarget}, {sameSingles, m.floorSame, SameTarget}, {sameBatches, m.floorSame, SameTarget}} {
+	}{{crossSingles, m.floorCross, CrossTarget}, {crossBatches, m.floorCross, CrossBatchTarget}, {sameSingles, m.floorSame, SameTarget}, {sameBatches, m.floorSame, SameBatchTarget}} {
 		r.Goals = append(r.Goals, ratio(c.named(g.step), "× floor", g.target, over(m.figures(g.step, server), g.floor)))
 	}
 	for _, share := range partial {
-		r.Goals = append(r.Goals, ratio(partialName(share), "× floor", 0, over(m.figures(partialName(share), server), m.floorCross)))
+		r.Goals = append(r.Goals, ratio(partialName(share), "× at the maximum", partialTargets[share], over(m.figures(partialName(share), server), m.figures(crossSingles, server))))
 	}
-	half := partialName(0.5)
+	half, same, cross := partialName(0.5), LoneSameTarget, LoneCrossTarget
+	if c.Journal != "file" {
+		same, cross = LoneKafkaTarget, LoneKafkaTarget
+	}
 	r.Goals = append(r.Goals,
-		ratio("p50 at half of the maximum", "ms", 0, m.figures(half, p50)), ratio("p99 at half of the maximum", "ms", 0, m.figures(half, p99)),
-		ratio(loneSame+", p50", "ms", 0, m.figures(loneSame, p50)), ratio(loneCross+", p50", "ms", 0, m.figures(loneCross, p50)))
+		ratio("p50 at half of the maximum", "ms", HalfP50Target, m.figures(half, p50)), ratio("p99 at half of the maximum", "ms", HalfP99Target, m.figures(half, p99)),
+		ratio(loneSame+", p50", "ms", same, m.figures(loneSame, p50)), ratio(loneCross+", p50", "ms", cross, m.figures(loneCross, p50)))
 	for _, s := range c.steps() {
 		line := m.line(s.name)
 		line.Name, line.Share = c.named(s.name), cmp.Or(s.rate, 1)
