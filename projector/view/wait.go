@@ -50,8 +50,8 @@ func (w *wait) tell(hasten func()) {
 	w.hasten = hasten
 }
 
-// reached answers whether the seq is folded, else a channel that closes when something has changed.
-func (w *wait) reached(seq uint64) (bool, <-chan struct{}, error) {
+// reached answers whether the seq is folded, else a channel that closes when something has changed; who waits for that hastens it.
+func (w *wait) reached(seq uint64, waits bool) (bool, <-chan struct{}, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.seq >= seq || w.why != nil {
@@ -63,7 +63,7 @@ func (w *wait) reached(seq uint64) (bool, <-chan struct{}, error) {
 	if w.changed == nil {
 		w.changed = make(chan struct{})
 	}
-	if w.hasten != nil {
+	if w.hasten != nil && waits {
 		w.hasten()
 	}
 	return false, w.changed, nil
@@ -76,7 +76,7 @@ func (v *View) WaitFor(ctx context.Context, at journal.Position) error {
 		return fmt.Errorf("wait for %v: there are %d partitions", at, len(v.waits))
 	}
 	for {
-		ok, changed, err := v.waits[at.Partition].reached(at.Seq)
+		ok, changed, err := v.waits[at.Partition].reached(at.Seq, ctx.Err() == nil)
 		if err != nil {
 			return fmt.Errorf("wait for %v: %w", at, err)
 		}
