@@ -13,7 +13,7 @@ const (
 	emptyAfter = 4096 // seqs without a leg after which a destination is told how far its source is
 	expiresMax = 256  // expire rows under way
 
-	retryMin      = 20 * time.Millisecond
+	retryMin      = 20_000_053 * time.Nanosecond // not at the moment at which lanes try again what was refused, or chance says what is first
 	retryMax      = 2 * time.Second
 	suspenseAgain = time.Second
 	notDueAgain   = time.Second

@@ -241,4 +241,8 @@ func (ln *lane) rest(ctx context.Context, d time.Duration) {
 	case <-ln.wake:
 	case <-ctx.Done():
 	}
+	select {
+	case <-ln.wake: // came at the same time: what it told is looked at now
+	default:
+	}
 }
