@@ -68,8 +68,8 @@ faults: ## the fault laboratory: make faults RUNS=1000 [FORM=inprocess|kafka|dev
 sim: ## the production code in a simulated world: make sim SEEDS=100000, or SEED=7 to see one run step by step (no servers needed)
 	WALLETD_SIM_SEEDS=$(SEEDS) WALLETD_SIM_SEED=$(SEED) $(GO) test -timeout 24h -count 1 -v -run TestSeeds ./deploy/systemtest/sim
 
-sim-test: ## a thousand seeds of it, without the race detector
-	$(GO) test ./deploy/systemtest/sim
+sim-test: ## a thousand seeds of it, and what counts allocations, without the race detector
+	$(GO) test ./deploy/systemtest/sim ./gateway
 
 fuzz: ## every fuzz target for so long: make fuzz FUZZ_SECONDS=30. What it finds is kept in testdata/fuzz, and tried by every test
 	@failed=; for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u); do \

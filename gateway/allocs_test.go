@@ -1,3 +1,7 @@
+//go:build !race
+
+// (With the race detector a sync.Pool forgets on purpose what it was given.)
+
 package gateway
 
 import (

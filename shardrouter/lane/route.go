@@ -2,6 +2,8 @@ package lane
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"walletd/shardrouter"
 )
@@ -14,7 +16,8 @@ type target struct {
 
 // follow brings the lanes into line with a newer map. It runs on one goroutine.
 func (l *Lanes) follow(ctx context.Context, m *shardrouter.Map) {
-	for id, s := range m.Shards {
+	for _, id := range slices.Sorted(maps.Keys(m.Shards)) { // in an order of its own: what a run does is not to depend on Go's
+		s := m.Shards[id]
 		ln := l.lanes[id]
 		if ln == nil {
 			ln = l.newLane(id)
@@ -34,7 +37,8 @@ func (l *Lanes) follow(ctx context.Context, m *shardrouter.Map) {
 		l.parts[p].move(ln, owner.Epoch)
 		l.parts[p].held.began(owner.Epoch)
 	}
-	for id, ln := range l.lanes {
+	for _, id := range slices.Sorted(maps.Keys(l.lanes)) {
+		ln := l.lanes[id]
 		if _, stays := m.Shards[id]; !stays { // it has no partitions any more; rows in its train go to their new lanes
 			ln.retire()
 			delete(l.lanes, id)

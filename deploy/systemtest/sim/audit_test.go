@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"walletd/journal"
 	"walletd/journal/rows"
@@ -25,6 +26,7 @@ type audited struct {
 	partition int
 	cursor    journal.Cursor
 	book      *journal.Book
+	durable   atomic.Uint64 // seq: what the wallet's own goroutines ask for, which a clock wakes without a word from the world
 	states    map[journal.Handle][]state
 	decided   [partitions][]journal.Leg // legs for another partition, with the seqs that decided them
 	seqs      [partitions][]uint64
@@ -72,6 +74,7 @@ func (a *audit) record(p int, offset int64, record []byte) {
 	if err := frame.EachEvent(of.event); err != nil {
 		a.world.fail("%v", err)
 	}
+	of.durable.Store(of.book.Seq)
 }
 
 func (of *audited) event(e *journal.Event) error {
@@ -168,7 +171,7 @@ func (of *audited) Leg(e *journal.Event, l journal.Leg) {
 }
 
 // durable is the seq up to which a partition's journal has everything.
-func (a *audit) durable(p int) uint64 { return a.of[p].book.Seq }
+func (a *audit) durable(p int) uint64 { return a.of[p].durable.Load() }
 
 // marks: nobody says that something is durable which is not.
 func (a *audit) marks(from *process, marks []luascripts.Mark) {
