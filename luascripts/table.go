@@ -1,9 +1,6 @@
 package luascripts
 
-import (
-	"encoding/binary"
-	"math/rand/v2"
-)
+import "hash/maphash"
 
 // tableSlots is twice what a train can name at most, accounts: two an act.
 const tableSlots = 4 * ActsMax
@@ -18,7 +15,7 @@ type table struct {
 }
 
 // tableSeed keeps names that a client has chosen from meeting in one slot.
-var tableSeed = rand.Uint64() | 1
+var tableSeed = maphash.MakeSeed()
 
 func (t *table) reset(size int) {
 	t.names, t.size, t.count = t.names[:0], size, 0
@@ -32,22 +29,19 @@ func (t *table) number(name []byte) uint16 {
 	if t.slots == nil {
 		t.slots = make([]uint32, tableSlots)
 	}
-	var h uint64
-	if t.size >= 8 {
-		h = binary.LittleEndian.Uint64(name[t.size-8:])
-	} else {
-		h = uint64(binary.LittleEndian.Uint32(name))
-	}
-	for i := h * tableSeed >> 48 % tableSlots; ; i = (i + 1) % tableSlots {
-		slot := t.slots[i]
-		if slot>>16 != t.now {
+	for i := slot(name); ; i = (i + 1) % tableSlots {
+		taken := t.slots[i]
+		if taken>>16 != t.now {
 			t.count++
 			t.slots[i] = t.now<<16 | uint32(t.count)
 			t.names = append(t.names, name...)
 			return uint16(t.count)
 		}
-		if n := int(slot & 0xffff); string(t.names[(n-1)*t.size:n*t.size]) == string(name) {
+		if n := int(taken & 0xffff); string(t.names[(n-1)*t.size:n*t.size]) == string(name) {
 			return uint16(n)
 		}
 	}
 }
+
+// slot is where a name is looked for first. All of its bytes count: clients name reservations by whatever 16 bytes they like.
+func slot(name []byte) uint64 { return maphash.Bytes(tableSeed, name) % tableSlots }
