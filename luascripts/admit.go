@@ -198,8 +198,9 @@ func (s *Shard) Look(ctx context.Context, epoch uint32) (l Look, err error) {
 	if err != nil || len(words) == 0 {
 		return l, s.fault("look at", fmt.Errorf("%w: role %v: %w", ErrBadReply, words, err))
 	}
-	by, _ := runs.Int() // an error is none
-	l.Admitted = exist.Val()[0] && (by == 1 || exist.Val()[1] && exist.Val()[2])
+	by, _ := runs.Int()                                     // an error is none
+	loaded := !errors.Is(refusal(runs.Err()), errNoLibrary) // trains ask it first, whoever loaded it
+	l.Admitted = exist.Val()[0] && (by == 1 || !loaded && exist.Val()[1] && exist.Val()[2])
 	l.Primary = words[0] == "master"
 	return l, nil
 }

@@ -41,6 +41,31 @@ func anotherBuild() library {
 	return newLibrary(strings.Replace(libraryText, "'RELEASE'", "", 1) + "-- another build")
 }
 
+// resynced gives a shard what a copy of it has, which was made before its last train: its token, too.
+func resynced(t *testing.T, server *local.Server, s *Shard, load string) *Shard {
+	t.Helper()
+	ctx := t.Context()
+	r := clientIn(t, local.Redis(t).Addr, 1)
+	linked := func(s *Shard) func() bool {
+		return func() bool { role, err := s.Role(ctx); return err == nil && role.Linked }
+	}
+	must(t, r.Follow(ctx, server.Addr))
+	waitFor(t, linked(r))
+	must(t, r.Follow(ctx, ""))
+	must(t, openNext(t, s))
+	token := s.client.HGet(ctx, partsKey, admittedField).Val()
+	must(t, s.client.ConfigSet(ctx, "repl-diskless-load", load).Err())
+	must(t, s.Follow(ctx, r.Addr()))
+	waitFor(t, linked(s))
+	must(t, s.Follow(ctx, ""))
+	parts, err := s.Parts(ctx)
+	must(t, err)
+	if got := s.client.HGet(ctx, partsKey, admittedField).Val(); got != token || token == "" || parts[0].Seq != 1 {
+		t.Fatalf("it has the token %q, before %q, and is at %+v", got, token, parts[0])
+	}
+	return s
+}
+
 // Whatever a Redis comes back with, library, data and lease, no train runs in it before an admission that this process has
 // seen and this data shows.
 func TestAdmissionDiesWithProcessAndData(t *testing.T) {
@@ -68,6 +93,12 @@ func TestAdmissionDiesWithProcessAndData(t *testing.T) {
 		"no data of its own": func(t *testing.T, _ *local.Server, s *Shard) *Shard {
 			must(t, s.client.HDel(t.Context(), partsKey, admittedField).Err())
 			return s
+		},
+		"a copy's data in the same process": func(t *testing.T, server *local.Server, s *Shard) *Shard {
+			return resynced(t, server, s, "disabled")
+		},
+		"a copy's data in the same process, which it has loaded beside its own": func(t *testing.T, server *local.Server, s *Shard) *Shard {
+			return resynced(t, server, s, "swapdb")
 		},
 		"its library loaded by somebody": func(t *testing.T, _ *local.Server, s *Shard) *Shard {
 			must(t, s.client.Do(t.Context(), "function", "load", "replace", s.admission.library.text).Err())
@@ -132,6 +163,13 @@ func TestAdmitWithoutRoomForTheLibrary(t *testing.T) {
 	}
 	b.set("maxmemory", "0")
 	b.read(`open B -> opened`)
+	must(t, b.s.client.Do(t.Context(), "function", "load", b.s.admission.library.text).Err()) // by a keeper that was overtaken
+	if _, err := b.s.Run(t.Context(), b.train("open C")); !errors.Is(err, ErrNotReady) {
+		t.Errorf("a library that was told nothing: %v", err)
+	}
+	if look, err := b.s.Look(t.Context(), 0); err != nil || look.Admitted {
+		t.Errorf("a library that was told nothing: %+v, %v", look, err)
+	}
 	if was, err := b.s.Stop(t.Context(), 0); err != nil || !was {
 		t.Error(was, err)
 	}
