@@ -245,6 +245,21 @@ func (r *reign) left(ctx context.Context) (left []luascripts.Aside, err error) {
 	return left, err
 }
 
+// removeLeft removes what is here of a partition that is not ours, if it is what is meant. The shard is asked until it answers: as long
+// as it has something of the partition, no slice of the key window is dropped there.
+func (r *reign) removeLeft(ctx context.Context, p int, meant func(luascripts.Aside) bool) {
+	left, err := r.left(ctx)
+	if err != nil {
+		r.cfg.Log.Debug("moving: left for the next reign to remove", "partition", p, "error", err)
+		return
+	}
+	for _, a := range left {
+		if a.Partition == p && meant(a) {
+			r.remove(ctx, a)
+		}
+	}
+}
+
 // remove removes a partition's records that are not served. If it cannot, the next reign does.
 func (r *reign) remove(ctx context.Context, a luascripts.Aside) {
 	for ctx.Err() == nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"walletd/journal"
+	"walletd/luascripts"
 )
 
 // The state of a partition that moves is the journal's before and after. What the destination serves is folded from the journal; what
@@ -54,11 +55,7 @@ func (r *reign) letGo(ctx context.Context, own holding, end journal.Cursor, comp
 		if !compared {
 			r.compareLeft(ctx, own, end)
 		}
-		if asides, err := r.mover().Asides(ctx); err == nil {
-			if a, is := asides[p]; is && a.Frozen && a.Epoch == own.epoch {
-				r.remove(ctx, a)
-			}
-		}
+		r.removeLeft(ctx, p, func(a luascripts.Aside) bool { return a.Frozen && a.Epoch == own.epoch })
 		r.cfg.atStep("removed")
 		pause(ctx, lastMarks-removeRest)
 		r.marks.drop(p, own.epoch)

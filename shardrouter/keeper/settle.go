@@ -135,15 +135,7 @@ func (a *arrival) undo(ctx context.Context) {
 	if err := a.unserve(ctx); err != nil {
 		a.cfg.Log.Warn("moving: not taken out of the shard", "partition", a.p, "error", err)
 	}
-	left, err := a.left(ctx) // its slices are not dropped as long as records of ours may come
-	if err != nil {
-		return
-	}
-	for _, aside := range left {
-		if aside.Partition == a.p {
-			a.remove(ctx, aside)
-		}
-	}
+	a.removeLeft(ctx, a.p, func(luascripts.Aside) bool { return true })
 }
 
 // unserve has the partition not serve here, whatever may still be on its way to the shard.
