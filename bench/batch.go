@@ -42,17 +42,16 @@ const (
 	itemHead = `{"ok":{"transfer":"tr_`
 	itemMid  = `","status":"confirmed","position":"`
 	itemTail = `"}}`
-	idChars  = 26
 )
 
 // nextItem reads one item of a batch's answer; what is not written as usual is read by encoding/json.
 func nextItem(b []byte, a *answer) (rest []byte, ok bool) {
 	b = bytes.TrimPrefix(b, []byte(","))
-	if bytes.HasPrefix(b, []byte(itemHead)) && len(b) > len(itemHead)+idChars+len(itemMid) {
-		id := b[len(itemHead) : len(itemHead)+idChars]
-		behind := b[len(itemHead)+idChars:]
+	if bytes.HasPrefix(b, []byte(itemHead)) && len(b) > len(itemHead)+journal.IDChars+len(itemMid) {
+		id := b[len(itemHead) : len(itemHead)+journal.IDChars]
+		behind := b[len(itemHead)+journal.IDChars:]
 		end := bytes.Index(behind, []byte(itemTail))
-		if bytes.HasPrefix(behind, []byte(itemMid)) && end >= len(itemMid) && decodeID(id, &a.id) && decodePosition(behind[len(itemMid):end], &a.position) {
+		if bytes.HasPrefix(behind, []byte(itemMid)) && end >= len(itemMid) && a.id.ParseChars(id) && readPosition(behind[len(itemMid):end], &a.position) {
 			a.status = "confirmed"
 			return behind[end+len(itemTail):], true
 		}
@@ -87,50 +86,8 @@ func slowItem(b []byte, a *answer) (rest []byte, ok bool) {
 	return b[d.InputOffset():], true
 }
 
-// idValues maps the characters of an id to their five bits; 0xff: none.
-var idValues = func() (v [256]byte) {
-	for i := range v {
-		v[i] = 0xff
-	}
-	for i, c := range []byte("0123456789abcdefghjkmnpqrstvwxyz") {
-		v[c] = byte(i)
-	}
-	return v
-}()
-
-// decodeID is journal.ParseID without its allocations.
-func decodeID(text []byte, id *journal.ID) bool {
-	var bits uint64
-	n, at := uint(0), 0
-	for _, c := range text {
-		v := idValues[c]
-		if v == 0xff {
-			return false
-		}
-		bits = bits<<5 | uint64(v)
-		if n += 5; n >= 8 {
-			n -= 8
-			id[at] = byte(bits >> n)
-			at++
-		}
-	}
-	return at == len(id)
-}
-
-// decodePosition reads partition.epoch.seq.
-func decodePosition(text []byte, p *journal.Position) bool {
-	var numbers [3]uint64
-	at := 0
-	for _, c := range text {
-		switch {
-		case c == '.' && at < 2:
-			at++
-		case c >= '0' && c <= '9':
-			numbers[at] = numbers[at]*10 + uint64(c-'0')
-		default:
-			return false
-		}
-	}
-	*p = journal.Position{Partition: int(numbers[0]), Epoch: uint32(numbers[1]), Seq: numbers[2]}
-	return at == 2
+func readPosition(text []byte, p *journal.Position) bool {
+	at, rest, ok := journal.ScanPosition(text)
+	*p = at
+	return ok && len(rest) == 0
 }

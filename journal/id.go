@@ -81,7 +81,9 @@ func newID(home, content []byte) (id ID) {
 // Partition is the id's home partition among n.
 func (id ID) Partition(n int) int { return int(binary.BigEndian.Uint32(id[:4]) % uint32(n)) }
 
-var idText = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+const idChars = "0123456789abcdefghjkmnpqrstvwxyz"
+
+var idText = base32.NewEncoding(idChars).WithPadding(base32.NoPadding)
 
 // Prefixes of ids in text.
 const (
@@ -101,17 +103,50 @@ func (id ID) AppendText(dst []byte, prefix string) []byte {
 // ErrBadID says that a text is no id of the expected kind.
 var ErrBadID = errors.New("not an id")
 
+// IDChars is the length of an id's text behind its prefix.
+const IDChars = 26
+
 // ParseID reads an id from its text.
 func ParseID(prefix, text string) (id ID, err error) {
 	rest, ok := strings.CutPrefix(text, prefix)
-	if !ok || len(rest) != 26 {
-		return id, ErrBadID
+	if !ok || !id.ParseChars([]byte(rest)) {
+		return ID{}, ErrBadID
 	}
-	b, err := idText.DecodeString(rest)
-	if err != nil || len(b) != len(id) || idText.EncodeToString(b) != rest {
-		return id, ErrBadID
+	return id, nil
+}
+
+// idValues maps the characters of an id to their five bits; 0xff: none.
+var idValues = func() (v [256]byte) {
+	for i := range v {
+		v[i] = 0xff
 	}
-	return ID(b), nil
+	for i, c := range []byte(idChars) {
+		v[c] = byte(i)
+	}
+	return v
+}()
+
+// ParseChars reads an id from its text behind the prefix, without an allocation: who makes transfers reads one for each.
+func (id *ID) ParseChars(text []byte) bool {
+	if len(text) != IDChars {
+		return false
+	}
+	var bits uint64
+	var n uint
+	at := 0
+	for _, c := range text {
+		v := idValues[c]
+		if v == 0xff {
+			return false
+		}
+		bits = bits<<5 | uint64(v)
+		if n += 5; n >= 8 {
+			n -= 8
+			id[at] = byte(bits >> n)
+			at++
+		}
+	}
+	return bits&(1<<n-1) == 0 // else another text would be the same id
 }
 
 // Position is a place in a partition's history: (partition, epoch, seq), "3.1.42" in text.
@@ -135,16 +170,37 @@ func (p Position) AppendText(dst []byte) []byte {
 }
 
 // ParsePosition reads "partition.epoch.seq".
-func ParsePosition(s string) (p Position, err error) {
-	parts := strings.Split(s, ".")
-	if len(parts) != 3 {
-		return p, fmt.Errorf("position %q: want partition.epoch.seq", s)
+func ParsePosition(s string) (Position, error) {
+	p, rest, ok := ScanPosition([]byte(s))
+	if !ok || len(rest) > 0 {
+		return Position{}, fmt.Errorf("position %q: want partition.epoch.seq", s)
 	}
-	n, err1 := strconv.ParseUint(parts[0], 10, 16)
-	e, err2 := strconv.ParseUint(parts[1], 10, 32)
-	q, err3 := strconv.ParseUint(parts[2], 10, 56)
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return p, fmt.Errorf("position %q: want partition.epoch.seq", s)
+	return p, nil
+}
+
+// ScanPosition reads "partition.epoch.seq" at the beginning of b, without an allocation, and answers what is behind it.
+func ScanPosition(b []byte) (p Position, rest []byte, ok bool) {
+	var n [3]uint64
+	for i, limit := range [...]uint64{1 << 16, 1 << 32, 1 << 56} {
+		if i > 0 {
+			if len(b) == 0 || b[0] != '.' {
+				return p, b, false
+			}
+			b = b[1:]
+		}
+		if n[i], b, ok = ScanNumber(b); !ok || n[i] >= limit {
+			return p, b, false
+		}
 	}
-	return Position{int(n), uint32(e), q}, nil
+	return Position{int(n[0]), uint32(n[1]), n[2]}, b, true
+}
+
+// ScanNumber reads a number of at most 17 digits, enough for 2^56, at the beginning of b, and answers what is behind it.
+func ScanNumber(b []byte) (n uint64, rest []byte, ok bool) {
+	i := 0
+	for i < len(b) && i < 17 && b[i] >= '0' && b[i] <= '9' {
+		n = n*10 + uint64(b[i]-'0')
+		i++
+	}
+	return n, b[i:], i > 0
 }

@@ -80,6 +80,11 @@ func (a *app) bench(ctx context.Context, c bench.Config, svg string) error {
 	if err := drawInto(svg, func(w io.Writer) error { return chart.Transfer(w, &report) }); err != nil {
 		return err
 	}
+	return a.measured(&report, report.Void, report.Reason)
+}
+
+// measured prints what a bench has measured, and fails when that is void.
+func (a *app) measured(report interface{ Table() string }, void bool, reason string) error {
 	if a.output == "json" {
 		if err := json.NewEncoder(a.out).Encode(report); err != nil {
 			return err
@@ -87,8 +92,8 @@ func (a *app) bench(ctx context.Context, c bench.Config, svg string) error {
 	} else {
 		fmt.Fprint(a.out, report.Table())
 	}
-	if report.Void {
-		return exit(exitDifferent, "the run is void: %s", report.Reason)
+	if void {
+		return exit(exitDifferent, "what was measured is void: %s", reason)
 	}
 	return nil
 }

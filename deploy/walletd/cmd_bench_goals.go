@@ -3,7 +3,6 @@ package walletd
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -85,17 +84,7 @@ func (a *app) goals(ctx context.Context, c goals.Config, kafka bool, flags []str
 	if err := drawInto(svg, func(w io.Writer) error { return chart.Goals(w, &report) }); err != nil {
 		return err
 	}
-	if a.output == "json" {
-		if err := json.NewEncoder(a.out).Encode(report); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprint(a.out, report.Table())
-	}
-	if report.Void {
-		return exit(exitDifferent, "the run is void: %s", report.Reason)
-	}
-	return nil
+	return a.measured(&report, report.Void, report.Reason)
 }
 
 // drawInto draws into a file, if one is named.

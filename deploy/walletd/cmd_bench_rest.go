@@ -53,17 +53,7 @@ func (a *app) rest(ctx context.Context, c goals.RESTConfig) error {
 	if err != nil {
 		return err
 	}
-	if a.output == "json" {
-		if err := json.NewEncoder(a.out).Encode(report); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprint(a.out, report.Table())
-	}
-	if report.Void {
-		return exit(exitDifferent, "the run is void: %s", report.Reason)
-	}
-	return nil
+	return a.measured(&report, report.Void, report.Reason)
 }
 
 // withNothing starts a server that does nothing as another process.

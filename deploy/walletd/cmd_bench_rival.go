@@ -2,7 +2,6 @@ package walletd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -154,17 +153,7 @@ func (a *app) compare(ctx context.Context, c rival.Comparison, o rivalBench) err
 	for _, f := range floors {
 		report.FloorUS += f / float64(len(floors))
 	}
-	if a.output == "json" {
-		if err := json.NewEncoder(a.out).Encode(report); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprint(a.out, report.Table())
-	}
-	if report.Void {
-		return exit(exitDifferent, "the comparison is void: %s", report.Reason)
-	}
-	return nil
+	return a.measured(&report, report.Void, report.Reason)
 }
 
 // floorOf adds a short measurement of the floor for the load's share of transfers across partitions.

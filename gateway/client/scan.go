@@ -75,19 +75,19 @@ func scanConfirmed(line []byte, r *reply) (ok bool) {
 	if !ok {
 		return false
 	}
-	if r.id, rest, ok = digits(rest); !ok {
+	if r.id, rest, ok = journal.ScanNumber(rest); !ok {
 		return false
 	}
-	if rest, ok = cut(rest, confirmedID); !ok || len(rest) < idChars {
+	if rest, ok = cut(rest, confirmedID); !ok || len(rest) < journal.IDChars {
 		return false
 	}
-	if !decodeID(&r.result.ID, rest[:idChars]) {
+	if !r.result.ID.ParseChars(rest[:journal.IDChars]) {
 		return false
 	}
-	if rest, ok = cut(rest[idChars:], confirmedMid); !ok {
+	if rest, ok = cut(rest[journal.IDChars:], confirmedMid); !ok {
 		return false
 	}
-	if rest, ok = scanPosition(rest, &r.result.Position); !ok || string(rest) != confirmedTail {
+	if r.result.Position, rest, ok = journal.ScanPosition(rest); !ok || string(rest) != confirmedTail {
 		return false
 	}
 	r.kind = replyTransfer
@@ -100,64 +100,6 @@ func cut(b []byte, prefix string) ([]byte, bool) {
 		return b, false
 	}
 	return b[len(prefix):], true
-}
-
-// digits reads an unsigned number of at most 17 digits, enough for 2^53.
-func digits(b []byte) (n uint64, rest []byte, ok bool) {
-	i := 0
-	for i < len(b) && i < 17 && b[i] >= '0' && b[i] <= '9' {
-		n = n*10 + uint64(b[i]-'0')
-		i++
-	}
-	return n, b[i:], i > 0
-}
-
-func scanPosition(b []byte, p *journal.Position) (rest []byte, ok bool) {
-	partition, b, ok := digits(b)
-	if !ok || partition >= 1<<16 || len(b) == 0 || b[0] != '.' {
-		return b, false
-	}
-	epoch, b, ok := digits(b[1:])
-	if !ok || epoch >= 1<<32 || len(b) == 0 || b[0] != '.' {
-		return b, false
-	}
-	seq, b, ok := digits(b[1:])
-	*p = journal.Position{Partition: int(partition), Epoch: uint32(epoch), Seq: seq}
-	return b, ok
-}
-
-// idChars is the length of an id's text behind its prefix: 16 bytes in base32.
-const idChars = 26
-
-// idValues maps the characters of an id to their five bits; 0xff: none.
-var idValues = func() (v [256]byte) {
-	for i := range v {
-		v[i] = 0xff
-	}
-	for i, c := range []byte("0123456789abcdefghjkmnpqrstvwxyz") {
-		v[c] = byte(i)
-	}
-	return v
-}()
-
-// decodeID is journal.ParseID without its allocations: once per transfer, that counts.
-func decodeID(id *journal.ID, text []byte) bool {
-	var bits uint64
-	var n uint
-	at := 0
-	for _, c := range text {
-		v := idValues[c]
-		if v == 0xff {
-			return false
-		}
-		bits = bits<<5 | uint64(v)
-		if n += 5; n >= 8 {
-			n -= 8
-			id[at] = byte(bits >> n)
-			at++
-		}
-	}
-	return at == len(id) && bits&(1<<n-1) == 0
 }
 
 // envelope is any message from the gateway.

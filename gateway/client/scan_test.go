@@ -3,7 +3,6 @@ package client
 import (
 	"bytes"
 	"encoding/json"
-	"math/rand/v2"
 	"reflect"
 	"testing"
 
@@ -55,25 +54,6 @@ func TestFrameIsCutIntoMessages(t *testing.T) {
 	} {
 		if got := scanFrame(nil, []byte(frame)); len(got) != want {
 			t.Errorf("%q: %d messages, want %d", frame, len(got), want)
-		}
-	}
-}
-
-func TestIDsAreReadAsTheJournalReadsThem(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	for range 2000 {
-		var want, got journal.ID
-		for i := range want {
-			want[i] = byte(r.Uint32())
-		}
-		text := []byte(want.Text(""))
-		if !decodeID(&got, text) || got != want {
-			t.Fatalf("%s: got %x, want %x", text, got, want)
-		}
-		text[r.IntN(len(text))] = "0123456789abcdefghjkmnpqrstvwxyzIL-"[r.IntN(35)]
-		_, err := journal.ParseID("", string(text))
-		if ok := decodeID(&got, text); ok != (err == nil) {
-			t.Fatalf("%s: read %v, the journal says %v", text, ok, err)
 		}
 	}
 }
