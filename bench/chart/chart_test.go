@@ -10,6 +10,7 @@ import (
 
 	"walletd/bench"
 	"walletd/bench/goals"
+	"walletd/bench/rounds"
 )
 
 // drawn reads an SVG to its end and answers its texts.
@@ -63,8 +64,8 @@ func TestTransferIsDrawn(t *testing.T) {
 func TestGoalsAreDrawn(t *testing.T) {
 	met := true
 	r := goals.Report{
-		Goals: []goals.Goal{{Name: "cross, one by one", Unit: "× floor", Target: 2.5, Measured: goals.Stat{Median: 2}, Met: &met}, {Name: "lone", Unit: "ms", Measured: goals.Stat{Median: 1}}},
-		Loads: []goals.Line{{Name: "cross, one by one", Share: 1, Server: goals.Stat{Median: 5}}, {Name: "cross, 50 % of the maximum", Share: 0.5, Server: goals.Stat{Median: 7}}},
+		Goals: []goals.Goal{{Name: "cross, one by one", Unit: "× floor", Target: 2.5, Measured: rounds.Spread{Median: 2}, Met: &met}, {Name: "lone", Unit: "ms", Measured: rounds.Spread{Median: 1}}},
+		Loads: []goals.Line{{Name: "cross, one by one", Share: 1, Server: rounds.Spread{Median: 5}}, {Name: "cross, 50 % of the maximum", Share: 0.5, Server: rounds.Spread{Median: 7}}},
 		Last:  map[string]bench.Report{"cross, one by one": report("a"), "cross, 50 % of the maximum": report("b")},
 	}
 	var b bytes.Buffer

@@ -15,13 +15,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"walletd/bench/rounds"
 	"walletd/journal"
 )
 
@@ -49,20 +49,13 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Cost is what a transfer costs Redis, in CPU-µs: the median of the rounds, and their range.
-type Cost struct {
-	Median float64 `json:"median"`
-	Min    float64 `json:"min"`
-	Max    float64 `json:"max"`
-}
-
-// Report is what was measured.
+// Report is what was measured: what a transfer costs Redis, in CPU-µs.
 type Report struct {
-	Cross    Cost `json:"cross_redis_cpu_us"`
-	Same     Cost `json:"same_redis_cpu_us"`
-	Accounts int  `json:"accounts"`
-	Bulk     int  `json:"bulk"`
-	Rounds   int  `json:"rounds"`
+	Cross    rounds.Spread `json:"cross_redis_cpu_us"`
+	Same     rounds.Spread `json:"same_redis_cpu_us"`
+	Accounts int           `json:"accounts"`
+	Bulk     int           `json:"bulk"`
+	Rounds   int           `json:"rounds"`
 }
 
 // Bytes of a transfer's row and of a delivered leg in the outbox, with their status; what stands around them is a train's.
@@ -131,12 +124,7 @@ func Run(ctx context.Context, c Config, progress func(share float64)) (Report, e
 		}
 		progress(float64(round+1) / float64(c.Rounds+1))
 	}
-	return Report{Cross: costOf(cross), Same: costOf(same), Accounts: c.Accounts, Bulk: c.Bulk, Rounds: c.Rounds}, nil
-}
-
-func costOf(us []float64) Cost {
-	slices.Sort(us)
-	return Cost{us[len(us)/2], us[0], us[len(us)-1]}
+	return Report{Cross: rounds.Of(cross), Same: rounds.Of(same), Accounts: c.Accounts, Bulk: c.Bulk, Rounds: c.Rounds}, nil
 }
 
 // fill opens the accounts.

@@ -10,6 +10,7 @@ import (
 
 	"walletd/bench"
 	"walletd/bench/floor"
+	"walletd/bench/rounds"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -71,9 +72,9 @@ func TestRatiosAreOfTheSameRound(t *testing.T) {
 	c := config()
 	r := c.report(forged(c), bench.Audit{})
 	for name, want := range map[string]struct {
-		stat Stat
+		stat rounds.Spread
 		met  bool
-	}{"cross, one by one": {Stat{3, 2, 5}, false}, "same, one by one": {Stat{2, 2, 2}, true}, "same, in messages of 50": {Stat{2, 2, 2}, false}} {
+	}{"cross, one by one": {rounds.Spread{Median: 3, Min: 2, Max: 5}, false}, "same, one by one": {rounds.Spread{Median: 2, Min: 2, Max: 2}, true}, "same, in messages of 50": {rounds.Spread{Median: 2, Min: 2, Max: 2}, false}} {
 		found := false
 		for _, g := range r.Goals {
 			if g.Name == name {

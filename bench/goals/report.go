@@ -8,44 +8,45 @@ import (
 	"text/tabwriter"
 
 	"walletd/bench"
+	"walletd/bench/rounds"
 )
 
 // Goal is one line: what was meant, and what was measured.
 type Goal struct {
-	Name     string  `json:"name"`
-	Unit     string  `json:"unit"` // of measured: × floor, µs, ms
-	Target   float64 `json:"target,omitempty"`
-	Measured Stat    `json:"measured"`
-	Met      *bool   `json:"met,omitempty"` // where there is a target
+	Name     string        `json:"name"`
+	Unit     string        `json:"unit"` // of measured: × floor, µs, ms
+	Target   float64       `json:"target,omitempty"`
+	Measured rounds.Spread `json:"measured"`
+	Met      *bool         `json:"met,omitempty"` // where there is a target
 }
 
 // Line is what one load of the rounds cost: CPU-µs a transfer, and what it achieved.
 type Line struct {
-	Name      string  `json:"name"`
-	Share     float64 `json:"share_of_maximum"` // of the transfers a second
-	Server    Stat    `json:"server_cpu_us"`
-	Walletd   Stat    `json:"walletd_cpu_us"`
-	Redis     Stat    `json:"redis_cpu_us"`
-	Kafka     Stat    `json:"kafka_cpu_us"`
-	ZooKeeper Stat    `json:"zookeeper_cpu_us"`
-	PerS      Stat    `json:"transfers_per_s"`
-	P50MS     Stat    `json:"p50_ms"`
-	P99MS     Stat    `json:"p99_ms"`
+	Name      string        `json:"name"`
+	Share     float64       `json:"share_of_maximum"` // of the transfers a second
+	Server    rounds.Spread `json:"server_cpu_us"`
+	Walletd   rounds.Spread `json:"walletd_cpu_us"`
+	Redis     rounds.Spread `json:"redis_cpu_us"`
+	Kafka     rounds.Spread `json:"kafka_cpu_us"`
+	ZooKeeper rounds.Spread `json:"zookeeper_cpu_us"`
+	PerS      rounds.Spread `json:"transfers_per_s"`
+	P50MS     rounds.Spread `json:"p50_ms"`
+	P99MS     rounds.Spread `json:"p99_ms"`
 }
 
 // Report is everything that was measured.
 type Report struct {
-	Goals      []Goal      `json:"goals"`
-	Loads      []Line      `json:"loads"`
-	FloorCross Stat        `json:"floor_cross_redis_cpu_us"`
-	FloorSame  Stat        `json:"floor_same_redis_cpu_us"`
-	Rounds     int         `json:"rounds"`
-	DurationS  float64     `json:"duration_s"`
-	Accounts   int         `json:"accounts"`
-	Journal    string      `json:"journal"`
-	Audit      bench.Audit `json:"audit"`
-	Void       bool        `json:"void"`
-	Reason     string      `json:"reason,omitempty"`
+	Goals      []Goal        `json:"goals"`
+	Loads      []Line        `json:"loads"`
+	FloorCross rounds.Spread `json:"floor_cross_redis_cpu_us"`
+	FloorSame  rounds.Spread `json:"floor_same_redis_cpu_us"`
+	Rounds     int           `json:"rounds"`
+	DurationS  float64       `json:"duration_s"`
+	Accounts   int           `json:"accounts"`
+	Journal    string        `json:"journal"`
+	Audit      bench.Audit   `json:"audit"`
+	Void       bool          `json:"void"`
+	Reason     string        `json:"reason,omitempty"`
 
 	Components []bench.Component `json:"walletd_components"` // of transfers across partitions, one by one
 	Commands   []bench.Command   `json:"redis_commands"`
@@ -79,7 +80,7 @@ func (r *Report) ByLoad() (lines []Line) {
 func server(r *bench.Report) float64 { return r.CPU.Server }
 
 func (c *Config) report(m *measured, audit bench.Audit) Report {
-	r := Report{FloorCross: statOf(m.floorCross), FloorSame: statOf(m.floorSame), Rounds: c.Rounds, DurationS: c.Duration.Seconds(), Accounts: c.Wallet.Accounts,
+	r := Report{FloorCross: rounds.Of(m.floorCross), FloorSame: rounds.Of(m.floorSame), Rounds: c.Rounds, DurationS: c.Duration.Seconds(), Accounts: c.Wallet.Accounts,
 		Journal: c.Journal, Audit: audit, Void: len(audit.Reasons) > 0, Reason: strings.Join(audit.Reasons, "; "), Last: map[string]bench.Report{},
 		Components: m.profiled.Components, Commands: m.profiled.Commands}
 	for _, g := range []struct {
@@ -115,7 +116,7 @@ func p99(r *bench.Report) float64 { return r.LatencyMS.P99 }
 
 // line sums up what one load has shown in the rounds.
 func (m *measured) line(step string) Line {
-	of := func(f func(*bench.Report) float64) Stat { return statOf(m.figures(step, f)) }
+	of := func(f func(*bench.Report) float64) rounds.Spread { return rounds.Of(m.figures(step, f)) }
 	return Line{Name: step, Share: 1, Server: of(server),
 		Walletd:   of(func(r *bench.Report) float64 { return r.CPU.Walletd }),
 		Redis:     of(func(r *bench.Report) float64 { return r.CPU.Redis }),
@@ -130,7 +131,7 @@ func (c *Config) named(step string) string {
 }
 
 func ratio(name, unit string, target float64, figures []float64) Goal {
-	g := Goal{Name: name, Unit: unit, Target: target, Measured: statOf(figures)}
+	g := Goal{Name: name, Unit: unit, Target: target, Measured: rounds.Of(figures)}
 	if target > 0 {
 		met := g.Measured.Median <= target
 		g.Met = &met
@@ -152,7 +153,7 @@ func (r *Report) Missed() (n int) {
 func (r *Report) Table() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "journal %s, %d accounts, median of %d rounds of %g s each (range); floor: cross %s, same %s Redis CPU-µs\n\n",
-		r.Journal, r.Accounts, r.Rounds, r.DurationS, r.FloorCross.text(2), r.FloorSame.text(2))
+		r.Journal, r.Accounts, r.Rounds, r.DurationS, r.FloorCross.Fixed(2), r.FloorSame.Fixed(2))
 	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	writeGoals(t, r.Goals)
 	_ = t.Flush() // into memory
@@ -185,7 +186,7 @@ func writeGoals(t io.Writer, all []Goal) {
 func writeLines(t io.Writer, all []Line) {
 	fmt.Fprintf(t, "load\ttransfers/s\tserver CPU-µs\twalletd\tredis\tkafka\tzookeeper\tp50 ms\tp99 ms\n")
 	for _, l := range all {
-		fmt.Fprintf(t, "%s\t%.0f\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\n", l.Name, l.PerS.Median, l.Server.text(2), l.Walletd.Median, l.Redis.Median, l.Kafka.Median,
+		fmt.Fprintf(t, "%s\t%.0f\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\n", l.Name, l.PerS.Median, l.Server.Fixed(2), l.Walletd.Median, l.Redis.Median, l.Kafka.Median,
 			l.ZooKeeper.Median, l.P50MS.Median, l.P99MS.Median)
 	}
 }
@@ -198,6 +199,13 @@ func writeVerdict(out io.Writer, void bool, reason string) {
 	}
 }
 
-func (s Stat) text(digits int) string {
-	return fmt.Sprintf("%.*f (%.*f–%.*f)", digits, s.Median, digits, s.Min, digits, s.Max)
+// over divides round by round.
+func over(figures, by []float64) []float64 {
+	ratios := make([]float64, min(len(figures), len(by)))
+	for i := range ratios {
+		if by[i] > 0 {
+			ratios[i] = figures[i] / by[i]
+		}
+	}
+	return ratios
 }

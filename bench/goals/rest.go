@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"walletd/bench"
+	"walletd/bench/rounds"
 )
 
 // RESTTarget is what a transfer over REST may cost all servers, as a multiple of a net/http handler that does nothing.
@@ -26,15 +27,15 @@ type RESTConfig struct {
 
 // RESTReport is what was measured.
 type RESTReport struct {
-	Goals       []Goal      `json:"goals"`
-	Nothing     Stat        `json:"nothing_cpu_us"`
-	Loads       []Line      `json:"loads"`
-	Connections int         `json:"connections"`
-	Rounds      int         `json:"rounds"`
-	DurationS   float64     `json:"duration_s"`
-	Audit       bench.Audit `json:"audit"`
-	Void        bool        `json:"void"`
-	Reason      string      `json:"reason,omitempty"`
+	Goals       []Goal        `json:"goals"`
+	Nothing     rounds.Spread `json:"nothing_cpu_us"`
+	Loads       []Line        `json:"loads"`
+	Connections int           `json:"connections"`
+	Rounds      int           `json:"rounds"`
+	DurationS   float64       `json:"duration_s"`
+	Audit       bench.Audit   `json:"audit"`
+	Void        bool          `json:"void"`
+	Reason      string        `json:"reason,omitempty"`
 }
 
 const (
@@ -89,7 +90,7 @@ func REST(ctx context.Context, c RESTConfig) (RESTReport, error) {
 
 func (c *RESTConfig) report(m *measured, audit bench.Audit) RESTReport {
 	nothing := m.figures(restNothing, server)
-	r := RESTReport{Nothing: statOf(nothing), Connections: c.Connections, Rounds: c.Rounds, DurationS: c.Duration.Seconds(), Audit: audit,
+	r := RESTReport{Nothing: rounds.Of(nothing), Connections: c.Connections, Rounds: c.Rounds, DurationS: c.Duration.Seconds(), Audit: audit,
 		Void: len(audit.Reasons) > 0, Reason: strings.Join(audit.Reasons, "; ")}
 	for _, name := range []string{restSame, restCross} {
 		r.Goals = append(r.Goals, ratio(name, "× nothing", RESTTarget, over(m.figures(name, server), nothing)))
@@ -103,7 +104,7 @@ func (c *RESTConfig) report(m *measured, audit bench.Audit) RESTReport {
 // Table is the report for people.
 func (r *RESTReport) Table() string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "one transfer a request, %d connections, median of %d rounds of %g s each (range); nothing: %s CPU-µs a request\n\n", r.Connections, r.Rounds, r.DurationS, r.Nothing.text(2))
+	fmt.Fprintf(&out, "one transfer a request, %d connections, median of %d rounds of %g s each (range); nothing: %s CPU-µs a request\n\n", r.Connections, r.Rounds, r.DurationS, r.Nothing.Fixed(2))
 	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	writeGoals(t, r.Goals)
 	_ = t.Flush() // into memory

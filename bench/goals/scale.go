@@ -10,6 +10,7 @@ import (
 
 	"walletd/bench"
 	"walletd/bench/floor"
+	"walletd/bench/rounds"
 )
 
 // FlatWithin is how much a transfer's cost beside the floor may grow along an axis, and still be flat.
@@ -45,12 +46,12 @@ type Axis struct {
 
 // ScaleLine is one value.
 type ScaleLine struct {
-	Value  string  `json:"value"`
-	Cost   Stat    `json:"server_cpu_us"`
-	Floor  Stat    `json:"floor_cpu_us"`
-	Ratio  Stat    `json:"ratio"`  // of the same round
-	Change float64 `json:"change"` // of the ratio's median, against the first line's
-	PerS   Stat    `json:"transfers_per_s"`
+	Value  string        `json:"value"`
+	Cost   rounds.Spread `json:"server_cpu_us"`
+	Floor  rounds.Spread `json:"floor_cpu_us"`
+	Ratio  rounds.Spread `json:"ratio"`  // of the same round
+	Change float64       `json:"change"` // of the ratio's median, against the first line's
+	PerS   rounds.Spread `json:"transfers_per_s"`
 }
 
 // point is a variant under measurement.
@@ -137,7 +138,7 @@ func (p *point) measure(ctx context.Context, d time.Duration, counts bool) error
 func axisOf(name string, points []*point) Axis {
 	a := Axis{Name: name, Flat: true}
 	for _, p := range points {
-		l := ScaleLine{Value: p.Value, Cost: statOf(p.cost), Floor: statOf(p.floors), Ratio: statOf(over(p.cost, p.floors)), PerS: statOf(p.perS)}
+		l := ScaleLine{Value: p.Value, Cost: rounds.Of(p.cost), Floor: rounds.Of(p.floors), Ratio: rounds.Of(over(p.cost, p.floors)), PerS: rounds.Of(p.perS)}
 		if len(a.Lines) > 0 {
 			l.Change = l.Ratio.Median/a.Lines[0].Ratio.Median - 1
 			a.Flat = a.Flat && l.Change <= FlatWithin
@@ -160,7 +161,7 @@ func (a *Axis) WriteTable(out io.Writer) {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "\tserver CPU-µs\tfloor\tratio\tchange\ttransfers/s\n")
 	for _, l := range a.Lines {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%+.0f %%\t%.0f\n", l.Value, l.Cost.text(2), l.Floor.text(2), l.Ratio.text(2), 100*l.Change, l.PerS.Median)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%+.0f %%\t%.0f\n", l.Value, l.Cost.Fixed(2), l.Floor.Fixed(2), l.Ratio.Fixed(2), 100*l.Change, l.PerS.Median)
 	}
 	_ = t.Flush() // its writer's errors are the caller's
 }

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"walletd/bench"
+	"walletd/bench/rounds"
 )
 
 // Comparison says what is measured: the same load on the wallet and on a rival, in turns.
@@ -23,49 +24,32 @@ type Comparison struct {
 // RoundsMax bounds a comparison.
 const RoundsMax = 100
 
-// Spread is the median of the rounds, and their range.
-type Spread struct {
-	Median float64 `json:"median"`
-	Min    float64 `json:"min"`
-	Max    float64 `json:"max"`
-}
-
-func spreadOf(v []float64) Spread {
-	if len(v) == 0 {
-		return Spread{}
-	}
-	slices.Sort(v)
-	return Spread{v[len(v)/2], v[0], v[len(v)-1]}
-}
-
-func (s Spread) String() string { return fmt.Sprintf("%.4g (%.4g–%.4g)", s.Median, s.Min, s.Max) }
-
 // Side is one of the two. CPU is in µs a transfer.
 type Side struct {
-	TransfersPerS Spread `json:"transfers_per_s"`
-	P50MS         Spread `json:"latency_p50_ms"`
-	P99MS         Spread `json:"latency_p99_ms"`
-	Server        Spread `json:"server_cpu_us"`  // all of the following
-	Gateway       Spread `json:"gateway_cpu_us"` // the walletd process: of the wallet keeper and projector, too
-	Redis         Spread `json:"redis_cpu_us"`
-	Postgres      Spread `json:"postgres_cpu_us"`
-	Client        Spread `json:"client_cpu_us"`
+	TransfersPerS rounds.Spread `json:"transfers_per_s"`
+	P50MS         rounds.Spread `json:"latency_p50_ms"`
+	P99MS         rounds.Spread `json:"latency_p99_ms"`
+	Server        rounds.Spread `json:"server_cpu_us"`  // all of the following
+	Gateway       rounds.Spread `json:"gateway_cpu_us"` // the walletd process: of the wallet keeper and projector, too
+	Redis         rounds.Spread `json:"redis_cpu_us"`
+	Postgres      rounds.Spread `json:"postgres_cpu_us"`
+	Client        rounds.Spread `json:"client_cpu_us"`
 
 	Runs []bench.Report `json:"runs"`
 }
 
 // Compared is what came of it. Ratio is of the rival's server CPU to the wallet's, round by round.
 type Compared struct {
-	Rival    string  `json:"rival"`
-	Promises string  `json:"promises"`
-	Workload string  `json:"workload"`
-	Rounds   int     `json:"rounds"`
-	Wallet   Side    `json:"wallet"`
-	Against  Side    `json:"against"`
-	Ratio    Spread  `json:"server_cpu_ratio"`
-	FloorUS  float64 `json:"floor_redis_cpu_us,omitempty"` // of the same minutes, for this share of cross-partition transfers
-	Void     bool    `json:"void"`
-	Reason   string  `json:"reason,omitempty"` // why
+	Rival    string        `json:"rival"`
+	Promises string        `json:"promises"`
+	Workload string        `json:"workload"`
+	Rounds   int           `json:"rounds"`
+	Wallet   Side          `json:"wallet"`
+	Against  Side          `json:"against"`
+	Ratio    rounds.Spread `json:"server_cpu_ratio"`
+	FloorUS  float64       `json:"floor_redis_cpu_us,omitempty"` // of the same minutes, for this share of cross-partition transfers
+	Void     bool          `json:"void"`
+	Reason   string        `json:"reason,omitempty"` // why
 }
 
 // Compare measures both in turns, so that noise meets them alike; who begins changes with every round. At the end both are
@@ -119,7 +103,7 @@ func Compare(ctx context.Context, c Comparison) (Compared, error) {
 			ratios = append(ratios, out.Against.Runs[i].CPU.Server/ours)
 		}
 	}
-	out.Ratio = spreadOf(ratios)
+	out.Ratio = rounds.Of(ratios)
 	return out, nil
 }
 
@@ -133,7 +117,7 @@ type contender struct {
 
 func (s *Side) sum() {
 	for _, f := range []struct {
-		into *Spread
+		into *rounds.Spread
 		of   func(*bench.Report) float64
 	}{
 		{&s.TransfersPerS, func(r *bench.Report) float64 { return r.TransfersPerS }},
@@ -149,7 +133,7 @@ func (s *Side) sum() {
 		for i := range s.Runs {
 			v = append(v, f.of(&s.Runs[i]))
 		}
-		*f.into = spreadOf(v)
+		*f.into = rounds.Of(v)
 	}
 }
 
@@ -161,8 +145,8 @@ func (c *Compared) Table() string {
 	fmt.Fprintf(t, "\twallet\t%s\n", c.Rival)
 	for _, row := range []struct {
 		name   string
-		ours   Spread
-		theirs Spread
+		ours   rounds.Spread
+		theirs rounds.Spread
 	}{
 		{"transfers a second", c.Wallet.TransfersPerS, c.Against.TransfersPerS},
 		{"latency p50, ms", c.Wallet.P50MS, c.Against.P50MS},

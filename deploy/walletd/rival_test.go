@@ -13,6 +13,7 @@ import (
 
 	"walletd/bench"
 	"walletd/bench/rival"
+	"walletd/bench/rounds"
 )
 
 // serveRival runs a rival in this process until the test ends.
@@ -66,7 +67,7 @@ func TestRivalsStandTheWalletsAudit(t *testing.T) {
 	if err != nil || compared.Void {
 		t.Fatalf("%v: %s", err, compared.Reason)
 	}
-	for name, v := range map[string]rival.Spread{
+	for name, v := range map[string]rounds.Spread{
 		"redis's CPU": compared.Wallet.Redis, "postgres's CPU": compared.Against.Postgres, "ratio": compared.Ratio,
 		"transfers a second": compared.Against.TransfersPerS, "latency": compared.Wallet.P99MS,
 	} {

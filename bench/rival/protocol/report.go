@@ -2,9 +2,10 @@ package protocol
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"walletd/bench/rounds"
 )
 
 // The workloads: every transfer is from one shard to the other.
@@ -16,30 +17,21 @@ const (
 // Workloads are both, in the order in which they are told.
 var Workloads = []string{Uniform, Hot}
 
-// Spread is the median of the rounds, and their range.
-type Spread struct {
-	Median float64 `json:"median"`
-	Min    float64 `json:"min"`
-	Max    float64 `json:"max"`
-}
-
-func (s Spread) String() string { return fmt.Sprintf("%.3g (%.3g–%.3g)", s.Median, s.Min, s.Max) }
-
 // Result is one protocol on one workload.
 type Result struct {
-	Workload      string `json:"workload"`
-	Protocol      string `json:"protocol"`
-	TransfersPerS Spread `json:"transfers_per_s"`
-	P50MS         Spread `json:"latency_p50_ms"` // until the client has its answer
-	P99MS         Spread `json:"latency_p99_ms"`
-	LockP50MS     Spread `json:"account_locked_p50_ms"` // how long an account is locked by a transfer
-	LockP99MS     Spread `json:"account_locked_p99_ms"`
-	Locked        Spread `json:"accounts_locked"` // on average
-	JournalBytes  Spread `json:"journal_bytes_per_transfer"`
-	FlightP50MS   Spread `json:"money_in_flight_p50_ms"` // from when the payer no longer has it until the payee does
-	Flight        Spread `json:"money_in_flight"`        // on average, where each transfer moves 1
-	RedisUS       Spread `json:"redis_cpu_us_per_transfer"`
-	CoordinatorUS Spread `json:"coordinator_cpu_us_per_transfer"` // with the load itself
+	Workload      string        `json:"workload"`
+	Protocol      string        `json:"protocol"`
+	TransfersPerS rounds.Spread `json:"transfers_per_s"`
+	P50MS         rounds.Spread `json:"latency_p50_ms"` // until the client has its answer
+	P99MS         rounds.Spread `json:"latency_p99_ms"`
+	LockP50MS     rounds.Spread `json:"account_locked_p50_ms"` // how long an account is locked by a transfer
+	LockP99MS     rounds.Spread `json:"account_locked_p99_ms"`
+	Locked        rounds.Spread `json:"accounts_locked"` // on average
+	JournalBytes  rounds.Spread `json:"journal_bytes_per_transfer"`
+	FlightP50MS   rounds.Spread `json:"money_in_flight_p50_ms"` // from when the payer no longer has it until the payee does
+	Flight        rounds.Spread `json:"money_in_flight"`        // on average, where each transfer moves 1
+	RedisUS       rounds.Spread `json:"redis_cpu_us_per_transfer"`
+	CoordinatorUS rounds.Spread `json:"coordinator_cpu_us_per_transfer"` // with the load itself
 }
 
 // Report is what was measured.
@@ -50,10 +42,10 @@ type Report struct {
 	Results  []Result `json:"results"`
 }
 
-func summary(workload, name string, rounds []once) Result {
+func summary(workload, name string, all []once) Result {
 	r := Result{Workload: workload, Protocol: name}
 	for _, f := range []struct {
-		into *Spread
+		into *rounds.Spread
 		of   func(o *once) float64
 	}{
 		{&r.TransfersPerS, func(o *once) float64 { return o.perS }},
@@ -69,11 +61,10 @@ func summary(workload, name string, rounds []once) Result {
 		{&r.CoordinatorUS, func(o *once) float64 { return o.coordinator }},
 	} {
 		var v []float64
-		for i := range rounds {
-			v = append(v, f.of(&rounds[i]))
+		for i := range all {
+			v = append(v, f.of(&all[i]))
 		}
-		slices.Sort(v)
-		*f.into = Spread{v[len(v)/2], v[0], v[len(v)-1]}
+		*f.into = rounds.Of(v)
 	}
 	return r
 }
