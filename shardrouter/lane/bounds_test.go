@@ -144,6 +144,31 @@ func TestFrozenPartitionLeavesRoom(t *testing.T) {
 	}
 }
 
+// TestOneRowGoesAhead: of a partition that was refused no more than a row is tried again, so that what waits for it is never more
+// than its bound; the others' rows fill the train.
+func TestOneRowGoesAhead(t *testing.T) {
+	ln := &lane{l: &Lanes{}, ledger: ledger{max: 100}, wake: make(chan struct{}, 1)}
+	refused, serving := &part{number: 0}, &part{number: 1}
+	refused.refused.Store(1)
+	stage, look := rows.NewStage(partitions), journal.Row{Op: journal.OpRead}
+	for _, p := range []*part{refused, serving} {
+		for i := range 10 {
+			stage.Add(p.number, &look, nil, uint64(i))
+		}
+		stage.Each(func(s *rows.Section) { p.queue.push(s, 10) })
+		stage.Reset()
+		ln.queued(p, 10, p.queue.bytes())
+	}
+	ln.fill()
+	got := map[*part]int{}
+	for i := range ln.train.sections {
+		got[ln.train.sections[i].part] += len(ln.train.sections[i].metas)
+	}
+	if got[refused] != 1 || got[serving] != 10 || len(ln.ready) != 1 || ln.ready[0] != refused || ln.acts != 9 {
+		t.Errorf("the train has %d rows of the refused one and %d of the other; %d acts wait", got[refused], got[serving], ln.acts)
+	}
+}
+
 // TestDeparture: a full train leaves at once, one under load after its interval, and none before there is room to hold
 // its outcomes.
 func TestDeparture(t *testing.T) {

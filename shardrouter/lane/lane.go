@@ -210,15 +210,21 @@ func (ln *lane) backInLine(now time.Time) {
 }
 
 // fill loads the train, each partition in its turn. One whose rows did not all fit is the first of the next train when
-// it got nothing, else the last in line.
+// it got nothing, else the last in line. Of one that was refused a single row goes ahead: a train full of them would come back,
+// and what came meanwhile would have to wait in the others' room.
 func (ln *lane) fill() {
 	t := &ln.train
 	t.reset()
 	room := room{luascripts.ActsMax, trainBytesMax}
+	var ahead []*part
 	for len(ln.ready) > 0 && room.acts > 0 && room.bytes > 0 {
 		p := ln.ready[0]
 		s := t.section(p)
-		used := p.queue.take(&s.batch, room)
+		share, probe := room, p.refused.Load() != 0
+		if probe {
+			share.acts = min(room.acts, actsOf(p.queue.row(p.queue.next)))
+		}
+		used := p.queue.take(&s.batch, share)
 		if used.acts == 0 {
 			t.sections = t.sections[:len(t.sections)-1]
 			break
@@ -232,6 +238,13 @@ func (ln *lane) fill() {
 		ln.acts, ln.bytes = ln.acts-used.acts, ln.bytes-used.bytes
 		ln.ready = append(ln.ready[:0], ln.ready[1:]...)
 		p.ready = false
+		if probe {
+			ahead = append(ahead, p)
+		} else {
+			ln.line(p)
+		}
+	}
+	for _, p := range ahead {
 		ln.line(p)
 	}
 	t.acts = luascripts.ActsMax - room.acts
