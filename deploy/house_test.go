@@ -22,6 +22,7 @@ var arrows = map[string][]string{
 	"walletd":                       {"walletd/deploy/walletd"},
 	"walletd/journal":               {},
 	"walletd/journal/rows":          {"walletd/journal"},
+	"walletd/journal/public":        {"walletd/journal"},
 	"walletd/journal/filelog":       {"walletd/journal"},
 	"walletd/journal/kafkalog":      {"walletd/journal"},
 	"walletd/journal/relay":         {"walletd/journal", "walletd/journal/planted"},
