@@ -64,6 +64,7 @@ type node struct {
 	registry   *prometheus.Registry
 	lanes      *lane.Lanes
 	view       *view.View
+	live       liveAccounts // for auditors
 	projector  *projector.Projector
 	keepers    []*keeper.Keeper
 	keepsShard map[string]*keeper.Keeper // the same, by shard
@@ -154,6 +155,7 @@ func ignoreCancel(ctx, inner context.Context, err error) error {
 }
 
 func (n *node) create(ctx context.Context, r roles) (err error) {
+	n.live.source = n.source
 	n.registry = prometheus.NewRegistry()
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if r.gateway || r.keeper { // keepers deliver through lanes, too
@@ -331,10 +333,11 @@ func (n *node) close() error {
 	if n.closeShelf != nil {
 		n.closeShelf()
 	}
+	err := n.live.Close()
 	if n.view != nil {
-		return n.view.Close()
+		err = errors.Join(err, n.view.Close())
 	}
-	return nil
+	return err
 }
 
 // serving is the number of partitions that a keeper serves: in this process's map, which may be from before everything died, and

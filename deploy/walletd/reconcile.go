@@ -126,19 +126,28 @@ func (a *app) reconcileJournal(ctx context.Context, data, path string) (reconcil
 	if j.shards != nil {
 		cfg.Shards = j.shards
 	}
-	if j.projection != "" {
-		if _, err := os.Stat(j.projection); err == nil {
-			v, err := view.Open(view.Config{Dir: j.projection, Wallet: j.wallet, Partitions: j.log.Partitions(), ReadOnly: true})
-			switch {
-			case err == nil:
-				defer v.Close()
-				cfg.View = v
-			case errors.Is(err, syscall.EAGAIN): // the store's lock
-				fmt.Fprintln(a.err, "the projection is in use by a running wallet; only the journal is audited (reconcile --server audits all)")
-			default:
-				fmt.Fprintf(a.err, "the projection is not compared: %v\n", err)
-			}
-		}
+	if cfg.View = a.offlineView(j); cfg.View != nil {
+		defer cfg.View.Close()
 	}
 	return reconcile.Run(ctx, cfg)
+}
+
+// offlineView opens the projection beside a journal on this disk; nil, and why, where it cannot be compared.
+func (a *app) offlineView(j *openedJournal) *view.View {
+	if j.projection == "" {
+		return nil
+	}
+	if _, err := os.Stat(j.projection); err != nil {
+		return nil
+	}
+	v, err := view.Open(view.Config{Dir: j.projection, Wallet: j.wallet, Partitions: j.log.Partitions(), ReadOnly: true})
+	switch {
+	case err == nil:
+		return v
+	case errors.Is(err, syscall.EAGAIN): // the store's lock
+		fmt.Fprintln(a.err, "the projection is in use by a running wallet; only the journal is read (--server compares all)")
+	default:
+		fmt.Fprintf(a.err, "the projection is not compared: %v\n", err)
+	}
+	return nil
 }

@@ -311,6 +311,12 @@ func TestProjectionsThatAreNotTheReplay(t *testing.T) {
 			must(t, db.Close())
 			v := openView(t, dir, h.Partitions)
 			r := audited(t, Config{Log: h.Log, View: v})
+			if strings.Contains(f.name, "line") || strings.Contains(f.name, "account") || strings.Contains(f.name, "balance") {
+				x := explained(t, WhyConfig{Log: h.Log, Account: account, View: v})
+				if f.name != "changed line" && (len(x.Differences) != 1 || x.Differences[0].Where != projection) { // of a flag why says nothing
+					t.Errorf("why: %+v", x.Differences)
+				}
+			}
 			must(t, v.Close())
 			f.in(t, &r)
 			only(t, &r, projection)

@@ -29,6 +29,29 @@ type Dump struct {
 	State     *journal.Memory
 }
 
+// ErrNotServed says that no shard serves a partition at the moment.
+var ErrNotServed = errors.New("no shard serves the partition")
+
+// Accounts reads accounts of live shards, some at a time.
+type Accounts interface {
+	// Accounts reads at most AccountsMax accounts of one partition, and how far that is, in one moment. Errors: ErrNotServed; others
+	// say that it could not be found out.
+	Accounts(ctx context.Context, partition int, handles []journal.Handle) (Moment, error)
+}
+
+// AccountsMax bounds what Accounts reads at a time.
+const AccountsMax = 128
+
+// Moment is what a shard holds of some accounts at (Epoch, Seq) of their partition. It may be ahead of the journal; a shard that
+// was deposed may be ahead on events that the journal has dropped.
+type Moment struct {
+	Shard    string // its name, for the report
+	Epoch    uint32
+	Seq      uint64
+	Accounts []journal.Account
+	Found    []bool // whether there is such an account
+}
+
 // Config says what to audit.
 type Config struct {
 	Log        journal.Log

@@ -138,6 +138,16 @@ func (r *Reading) EachLine(partition int, fn func(journal.Handle, *Line) error) 
 	})
 }
 
+// EachLineOf calls fn for the lines of an account's statement, newest first, until it answers false. The line is reused.
+func (r *Reading) EachLineOf(h journal.Handle, fn func(*Line) (bool, error)) error {
+	p, ok := r.partitionOf(h)
+	if !ok {
+		return nil
+	}
+	_, err := r.lines(p, h, span{}, fn)
+	return err
+}
+
 // Event answers an event as the store has it, and the detail of the key record that it made, for auditors: in the order of seqs
 // at hardly any cost. It is good until the next one is read.
 func (r *Reading) Event(partition int, seq uint64) (e journal.Event, detail uint64, ok bool, err error) {
