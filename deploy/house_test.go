@@ -39,6 +39,7 @@ var arrows = map[string][]string{
 	"walletd/projector":             {"walletd/journal", "walletd/projector/view"},
 	"walletd/projector/view":        {"walletd/journal", "walletd/journal/planted"},
 	"walletd/projector/snapshot":    {"walletd/journal", "walletd/journal/planted", "walletd/projector/view"},
+	"walletd/projector/watch":       {"walletd/journal", "walletd/journal/public", "walletd/projector/view"},
 	"walletd/projector/reconcile":   {"walletd/journal", "walletd/projector/view"},
 	"walletd/projector/export":      {"walletd/journal", "walletd/projector/reconcile"},
 	"walletd/bench":                 {"walletd/journal", "walletd/gateway/wire", "walletd/gateway/client"},

@@ -61,6 +61,9 @@ func (pt *part) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, fold.Close()) }()
 	fold.Hasten(pt.hurry.up)
+	if pt.config.Watch != nil {
+		fold.Listen(pt.config.Watch.Listener(pt.partition))
+	}
 	// careful: commit every frame, so that the projection ends exactly before the damage.
 	known, careful, retry := false, false, retryMin
 	for ctx.Err() == nil {
@@ -166,13 +169,20 @@ func (pt *part) catchUp(ctx context.Context, fold *view.Fold, careful bool) erro
 		return err
 	}
 	err = errors.Join(pt.commit(fold), err)
-	pt.due = time.Now().Add(min(time.Duration(fold.Position().Seq-taken)*perEvent, pt.config.CommitEvery))
+	longest := pt.config.CommitEvery
+	if pt.config.Watch != nil && pt.config.Watch.Watched(pt.partition) {
+		longest = min(longest, watchedEvery)
+	}
+	pt.due = time.Now().Add(min(time.Duration(fold.Position().Seq-taken)*perEvent, longest))
 	return err
 }
 
 // perEvent is how long the next look waits for every event of the last one: a partition with fewer than a thousand events a
 // second is committed every Interval, a busier one as seldom as CommitEvery lets it.
 const perEvent = time.Millisecond
+
+// watchedEvery is how long a push waits for the fold of a busy partition.
+const watchedEvery = 50 * time.Millisecond
 
 func (pt *part) commit(fold *view.Fold) error {
 	events := fold.Events()

@@ -29,6 +29,17 @@ type Config struct {
 	// commit cost as much as tens of events, and many lines of one account are written for the price of one: so the more came
 	// with the last look, the later is the next (perEvent), unless a reader waits for it.
 	CommitEvery time.Duration
+
+	// Watch is told what is folded; nil: nobody watches.
+	Watch Watch
+}
+
+// Watch is who tells others what is folded (package watch).
+type Watch interface {
+	// Listener of a partition's fold.
+	Listener(partition int) view.Listener
+	// Watched reports whether anybody waits for an account of the partition: it is then folded at least every watchedEvery.
+	Watched(partition int) bool
 }
 
 func (c *Config) validate() error {

@@ -10,6 +10,7 @@ type effects struct {
 	row     journal.Row
 	leg     int // of a delivery, the next one
 	flagged int
+	number  int // of the changes so far
 }
 
 // Changed implements journal.Effects.
@@ -29,6 +30,9 @@ func (x *effects) Changed(e *journal.Event, c journal.Change) {
 		s.val = appendFlagged(s.val[:0], c.Account, s.now.timeMS, c.After.Version)
 		s.put(s.key, s.val)
 		x.flagged++
+	}
+	if x.number++; x.f.listener != nil {
+		x.f.listener.Changed(e, &x.row, x.number, c)
 	}
 }
 

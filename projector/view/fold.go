@@ -21,7 +21,8 @@ type Fold struct {
 	events int // since the last commit
 	broken bool
 
-	effects effects // of the event that is being folded
+	effects  effects  // of the event that is being folded
+	listener Listener // nil: nobody listens
 }
 
 // Fold opens the partition for writing. Only one Fold of a partition may be open.
@@ -130,7 +131,7 @@ func (f *Fold) apply(e *journal.Event) error {
 		return fmt.Errorf("%w: event %v: %w", journal.ErrDamaged, e.Position, err)
 	}
 	f.state.op, f.state.now = row.Op, place{e.Epoch, e.Seq, max(f.book.TimeMS, e.TimeMS)}
-	f.effects.flagged, f.effects.leg = 0, 0
+	f.effects.flagged, f.effects.leg, f.effects.number = 0, 0, 0
 	err := f.book.ApplyRow(e, row, &f.effects)
 	if f.state.err != nil { // then what Apply says stands on answers that were none
 		return f.state.err
@@ -172,6 +173,9 @@ func (f *Fold) Commit() error {
 	f.tally.reset(f.book.Partition, f.book.Partitions)
 	f.events = 0
 	f.view.waits[f.book.Partition].advance(at.book.seq)
+	if f.listener != nil {
+		f.listener.Committed()
+	}
 	return nil
 }
 
@@ -188,6 +192,9 @@ func (f *Fold) publish(seq uint64) error {
 
 // Rollback forgets what was taken since the last commit.
 func (f *Fold) Rollback() error {
+	if f.listener != nil {
+		f.listener.Dropped()
+	}
 	if err := f.state.dropped(); err != nil {
 		return fmt.Errorf("roll back partition %d: %w", f.book.Partition, err)
 	}
