@@ -38,8 +38,8 @@ func (p *Projector) Dropped() map[journal.Verdict]uint64 {
 
 // The metrics (surface, "Metrics").
 var (
-	lagRecords   = prometheus.NewDesc("wallet_projection_lag_records", "Records of the journal that the projection has not folded yet.", []string{"partition"}, nil)
-	lagSeconds   = prometheus.NewDesc("wallet_projection_lag_seconds", "How old the projection's answers may be.", []string{"partition"}, nil)
+	lagRecords   = prometheus.NewDesc("wallet_projection_lag_records", "Records of the journal that the projection had not folded when it last looked.", []string{"partition"}, nil)
+	lagSeconds   = prometheus.NewDesc("wallet_projection_lag_seconds", "How old the projection may be. Up to 2 s under load are on purpose: a reader's question ends that wait.", []string{"partition"}, nil)
 	stopped      = prometheus.NewDesc("wallet_projection_stopped", "1: the partition is projected no further: its journal is damaged, or the projection's disk is full or broken.", []string{"partition"}, nil)
 	eventsTotal  = prometheus.NewDesc("wallet_projection_events_total", "Events folded.", nil, nil)
 	droppedTotal = prometheus.NewDesc("wallet_projection_dropped_total", "Frames that fencing kept out of the projection.", []string{"why"}, nil)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -20,12 +21,13 @@ type part struct {
 	// Owned by run.
 	dropped map[journal.Verdict]uint64 // since the last commit
 	looked  time.Time
-	opened  time.Time // when the open batch was
-	due     time.Time // when it looks again at the earliest, unless somebody waits
+	took    time.Duration // the last look
+	opened  time.Time     // when the open batch was
 
 	hurry hurry
 
 	mu       sync.Mutex // guards what follows: the state that others see
+	due      time.Time  // when it looks again at the latest
 	position journal.Position
 	offset   int64     // folded up to here
 	end      int64     // of the log, as last seen
@@ -55,6 +57,7 @@ const (
 
 // run tails until ctx ends. It fails only when going on makes no sense for any partition.
 func (pt *part) run(ctx context.Context) (err error) {
+	defer func() { pt.hurry.end(errors.Join(err, errEnded)) }()
 	fold, err := pt.config.View.Fold(pt.partition)
 	if err != nil {
 		return err
@@ -104,7 +107,9 @@ func (pt *part) rollback(fold *view.Fold) error {
 }
 
 // look folds what is there, once it is known that the log is the view's.
-func (pt *part) look(ctx context.Context, fold *view.Fold, known *bool, careful bool) error {
+func (pt *part) look(ctx context.Context, fold *view.Fold, known *bool, careful bool) (err error) {
+	pt.hurry.begin()
+	defer func() { pt.hurry.end(err) }()
 	if !*known {
 		if err := pt.recognise(ctx); err != nil {
 			return err
@@ -150,7 +155,6 @@ func (pt *part) catchUp(ctx context.Context, fold *view.Fold, careful bool) erro
 	pt.ends(end)
 	pt.looked = time.Now()
 	pt.opened = pt.looked
-	pt.hurry.done() // who begins to wait from now on may want what comes next
 	taken := fold.Position().Seq
 	_, err = pt.config.Log.Read(ctx, pt.partition, fold.Cursor().Offset, func(offset int64, record []byte) error {
 		verdict, err := fold.Take(offset, record)
@@ -163,23 +167,39 @@ func (pt *part) catchUp(ctx context.Context, fold *view.Fold, careful bool) erro
 		if careful || fold.Size() >= pt.config.CommitBytes || time.Since(pt.opened) >= pt.config.CommitEvery {
 			return pt.commit(fold)
 		}
+		runtime.Gosched() // there may be seconds of frames: whoever is waited for goes first
 		return nil
 	})
 	if errors.Is(err, journal.ErrDamaged) || errors.Is(err, view.ErrStore) {
 		return err
 	}
 	err = errors.Join(pt.commit(fold), err)
-	longest := pt.config.CommitEvery
-	if pt.config.Watch != nil && pt.config.Watch.Watched(pt.partition) {
-		longest = min(longest, watchedEvery)
-	}
-	pt.due = time.Now().Add(min(time.Duration(fold.Position().Seq-taken)*perEvent, longest))
+	pt.rest(fold.Position().Seq - taken)
 	return err
 }
 
-// perEvent is how long the next look waits for every event of the last one: a partition with fewer than a thousand events a
+// perEvent is how long the next look waits for every event of the last one: a partition with fewer than a hundred events a
 // second is committed every Interval, a busier one as seldom as CommitEvery lets it.
-const perEvent = time.Millisecond
+const perEvent = 10 * time.Millisecond
+
+// Readers that come all the time do not make a partition be looked at all the time: behind a look it rests for so many times as
+// long as that took, at most restMax.
+const (
+	restTimes = 4
+	restMax   = 100 * time.Millisecond
+)
+
+// rest says when the partition is looked at next, behind a look that found so many events.
+func (pt *part) rest(events uint64) {
+	now, longest := time.Now(), pt.config.CommitEvery
+	if pt.config.Watch != nil && pt.config.Watch.Watched(pt.partition) {
+		longest = min(longest, watchedEvery)
+	}
+	pt.took = now.Sub(pt.looked)
+	pt.mu.Lock()
+	defer pt.mu.Unlock()
+	pt.due = now.Add(min(time.Duration(events)*perEvent, longest))
+}
 
 // watchedEvery is how long a push waits for the fold of a busy partition.
 const watchedEvery = 50 * time.Millisecond
@@ -202,56 +222,19 @@ func (pt *part) commit(fold *view.Fold) error {
 	return nil
 }
 
-// await waits for more: at least Interval since the last look, and until it is due, unless somebody waits for what comes.
+// await waits for more: until the next look is due, or somebody waits for what has come; and at least Interval since the last one
+// began.
 func (pt *part) await(ctx context.Context, offset int64) {
 	wait, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer pt.hurry.waiting(cancel)()
-	sleep(wait, time.Until(pt.due))
-	if wait.Err() == nil {
-		pt.hurry.waiting(nil) // who waits now waits for the log
-		if err := pt.config.Log.Wait(ctx, pt.partition, offset); err != nil {
-			if ctx.Err() == nil {
-				pt.config.Logger.Warn("the projection cannot wait for the journal; it looks again", "partition", pt.partition, "err", err)
-				sleep(ctx, retryMin)
-			}
-			return
-		}
+	sleep(wait, time.Until(pt.due)) // only this goroutine writes it
+	if err := pt.config.Log.Wait(wait, pt.partition, offset); err != nil && wait.Err() == nil {
+		pt.config.Logger.Warn("the projection cannot wait for the journal; it looks again", "partition", pt.partition, "err", err)
+		sleep(ctx, retryMin)
+		return
 	}
-	sleep(ctx, pt.config.Interval-time.Since(pt.looked))
-}
-
-// hurry is how readers shorten a wait.
-type hurry struct {
-	mu     sync.Mutex
-	want   bool
-	cancel context.CancelFunc // of the wait that is under way; nil: none is
-}
-
-// up is called by readers.
-func (h *hurry) up() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.want = true
-	if h.cancel != nil {
-		h.cancel()
-	}
-}
-
-func (h *hurry) done() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.want = false
-}
-
-// waiting says that a wait begins, which cancel ends: at once, when somebody wants that. What it answers is called behind it.
-func (h *hurry) waiting(cancel context.CancelFunc) (ended func()) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.cancel = cancel; h.want && cancel != nil {
-		cancel()
-	}
-	return func() { h.waiting(nil) }
+	sleep(ctx, max(pt.config.Interval, min((1+restTimes)*pt.took, restMax))-time.Since(pt.looked))
 }
 
 func sleep(ctx context.Context, d time.Duration) {
@@ -294,7 +277,7 @@ func (pt *part) shown() Lag {
 }
 
 // lag tells how far behind it is. Its seconds are the smaller of two bounds that both hold: the age of the last event
-// folded, and the time since the log's end was last reached.
+// folded, and the time since the log's end was last reached. While it lets events collect it does not know whether there are any.
 func (pt *part) lag() Lag {
 	pt.mu.Lock()
 	defer pt.mu.Unlock()
@@ -302,8 +285,7 @@ func (pt *part) lag() Lag {
 	if pt.stopped != nil {
 		l.Stopped = pt.stopped.Error()
 	}
-	if l.Records > 0 || pt.stopped != nil {
-		now := time.Now()
+	if now := time.Now(); l.Records > 0 || pt.stopped != nil || now.Before(pt.due) {
 		behind := now.Sub(pt.current)
 		if pt.timeMS > 0 {
 			behind = min(behind, now.Sub(time.UnixMilli(pt.timeMS)))

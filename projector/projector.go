@@ -20,14 +20,14 @@ type Config struct {
 	Assets     journal.Assets // names for metrics
 	Logger     *slog.Logger   // nil: slog's default
 
-	// CommitBytes is the size of a batch, bytes; 0: 4 MiB.
+	// CommitBytes is the size of a batch, bytes; 0: 8 MiB, and less where there are many partitions (commitBytes).
 	CommitBytes int
 	// Interval is the least time between two looks at a partition; 0: 5 ms. An idle partition is looked at, and committed, as soon
 	// as it grows.
 	Interval time.Duration
-	// CommitEvery is the longest time that a busy partition's events wait to be folded and committed; 0: 250 ms. A look and a
+	// CommitEvery is the longest time that a busy partition's events wait to be folded and committed; 0: 2 s. A look and a
 	// commit cost as much as tens of events, and many lines of one account are written for the price of one: so the more came
-	// with the last look, the later is the next (perEvent), unless a reader waits for it.
+	// with the last look, the later is the next (perEvent), unless a reader comes (CatchUp) or waits for a position.
 	CommitEvery time.Duration
 
 	// Watch is told what is folded; nil: nobody watches.
@@ -66,13 +66,13 @@ func (c *Config) validate() error {
 		problems = append(problems, errors.New("a negative bound"))
 	}
 	if c.CommitBytes == 0 {
-		c.CommitBytes = 4 << 20
+		c.CommitBytes = commitBytes(len(c.Partitions))
 	}
 	if c.Interval == 0 {
 		c.Interval = 5 * time.Millisecond
 	}
 	if c.CommitEvery == 0 {
-		c.CommitEvery = 250 * time.Millisecond
+		c.CommitEvery = 2 * time.Second
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -82,6 +82,9 @@ func (c *Config) validate() error {
 	}
 	return nil
 }
+
+// commitBytes shares 64 MiB of open batches among so many partitions: 1 to 8 MiB each.
+func commitBytes(partitions int) int { return max(1<<20, min(64<<20/max(partitions, 1), 8<<20)) }
 
 // Projector keeps a view up to date. All methods may be called from several goroutines.
 type Projector struct {
@@ -202,8 +205,41 @@ type Lag struct {
 	Stopped   string  `json:"stopped,omitempty"` // why the partition is folded no further, for ever or at present
 }
 
-// Lag asks the log for its ends and answers for every partition.
+// CatchUpMax bounds how long a reader waits for the partitions that it asks about: as long as they may be behind on purpose.
+const CatchUpMax = 2 * time.Second
+
+// CatchUp folds these partitions, none: all, up to where their logs end now, and returns when what is there can be read: so nobody
+// sees that a busy partition is looked at seldom (Config.CommitEvery). All that ask at the same time are served by one look. It
+// answers an error when that takes longer than CatchUpMax or than ctx, and at once when the log does not answer or a partition
+// has stopped: then what is folded is all there is.
+func (p *Projector) CatchUp(ctx context.Context, partitions ...int) error {
+	ctx, cancel := context.WithTimeout(ctx, CatchUpMax)
+	defer cancel()
+	parts := p.parts
+	if len(partitions) > 0 {
+		parts = nil
+		for _, n := range partitions {
+			if pt := p.byNo[n]; pt != nil { // another projector's is not folded here
+				parts = append(parts, pt)
+			}
+		}
+	}
+	looks := make([]uint64, len(parts))
+	for i, pt := range parts { // all at once, not one after the other
+		looks[i] = pt.hurry.ask()
+	}
+	var errs []error
+	for i, pt := range parts {
+		if err := pt.hurry.await(ctx, looks[i]); err != nil {
+			errs = append(errs, fmt.Errorf("catch up with partition %d: %w", pt.partition, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Lag folds what there is (CatchUp), then asks the log for its ends and answers for every partition.
 func (p *Projector) Lag(ctx context.Context) ([]Lag, error) {
+	_ = p.CatchUp(ctx) // what it could not fold is the answer
 	list := make([]Lag, 0, len(p.parts))
 	for _, pt := range p.parts {
 		end, err := p.config.Log.End(ctx, pt.partition)

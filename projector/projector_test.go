@@ -368,6 +368,7 @@ func TestLagInSeconds(t *testing.T) {
 		{"a record after an idle hour", &part{offset: 7, end: 8, timeMS: ago(time.Hour).UnixMilli(), current: ago(time.Second)}, time.Second},
 		{"catching up", &part{offset: 7, end: 900, timeMS: ago(3 * time.Second).UnixMilli(), current: ago(time.Hour)}, 3 * time.Second},
 		{"from nothing", &part{offset: 0, end: 9, current: ago(2 * time.Second)}, 2 * time.Second},
+		{"lets events collect", &part{offset: 7, end: 7, timeMS: ago(3 * time.Second).UnixMilli(), current: ago(time.Second), due: time.Now().Add(time.Minute)}, time.Second},
 		{"stopped", &part{offset: 7, end: 7, timeMS: ago(time.Minute).UnixMilli(), current: ago(time.Minute), stopped: journal.ErrDamaged}, time.Minute},
 	} {
 		if have := c.part.lag().Seconds; have < c.want.Seconds() || have > c.want.Seconds()+0.5 {

@@ -175,7 +175,7 @@ func (p *labProjector) start() {
 		p.past.Lock()
 		p.view, p.begun = v, ctx
 		p.past.Unlock()
-		reads := walletd.ReadsOf(v, journal.DevAssets, run.Behind)
+		reads := walletd.ReadsOf(v, journal.DevAssets, run)
 		p.reads.Store(&reads)
 		parts := []func(){func() {
 			if err := run.Run(ctx); ctx.Err() == nil {

@@ -6,6 +6,7 @@ import (
 	"walletd/gateway"
 	"walletd/gateway/tcc"
 	"walletd/journal"
+	"walletd/projector"
 	"walletd/projector/reconcile"
 	"walletd/projector/snapshot"
 	"walletd/projector/view"
@@ -15,9 +16,9 @@ import (
 
 // What a fault laboratory needs to put a wallet together by itself, part by part, in its own process.
 
-// ReadsOf are the projection's routes over a view; lag is how many records of a partition it is behind.
-func ReadsOf(v *view.View, assets journal.Assets, lag func(partition int) uint64) http.Handler {
-	return gateway.NewReads(&projection{view: v, assets: assets, lag: lag}, v.Partitions())
+// ReadsOf are the projection's routes over a view and its projector.
+func ReadsOf(v *view.View, assets journal.Assets, p *projector.Projector) http.Handler {
+	return gateway.NewReads(&projection{view: v, assets: assets, folds: p}, v.Partitions())
 }
 
 // PastOf answers gateways what a view knows of keys that shards have evicted.

@@ -242,7 +242,7 @@ func (n *node) reads() http.Handler {
 	if n.view == nil {
 		return nil
 	}
-	return gateway.NewReads(&projection{view: n.view, assets: n.cfg.assets, lag: n.lag}, n.cfg.partitions)
+	return gateway.NewReads(&projection{view: n.view, assets: n.cfg.assets, folds: n.projector}, n.cfg.partitions)
 }
 
 // proxyTo hands reads to a process that has a projector; when it does not answer, the client is told to come again.

@@ -46,8 +46,6 @@ func (n *node) createProjector() error {
 	return nil
 }
 
-func (n *node) lag(partition int) uint64 { return n.projector.Behind(partition) }
-
 // createKeepers makes a keeper for every shard that this process stands for.
 func (n *node) createKeepers() error {
 	var snapshots keeper.Snapshots
@@ -154,5 +152,8 @@ func (l liveShards) dump(ctx context.Context, id, addr string) ([]reconcile.Dump
 
 // reconcile audits everything that this process can see.
 func (n *node) reconcile(ctx context.Context, progress func(done, total int64)) (reconcile.Report, error) {
+	if n.projector != nil {
+		_ = n.projector.CatchUp(ctx) // the report says how far the projection is
+	}
 	return reconcile.Run(ctx, reconcile.Config{Log: n.log, Assets: n.cfg.assets, Shards: liveShards{n}, View: n.view, Progress: progress})
 }

@@ -14,7 +14,21 @@ import (
 type projection struct {
 	view   *view.View
 	assets journal.Assets
-	lag    func(partition int) uint64
+	folds  folds
+}
+
+// folds is the projector, as those who read what it has folded need it.
+type folds interface {
+	// CatchUp folds what the partitions' logs have now. When it fails, what is folded is the answer, and says its position.
+	CatchUp(ctx context.Context, partitions ...int) error
+	Behind(partition int) uint64
+}
+
+// now folds what there is of a partition before it is read.
+func (p *projection) now(ctx context.Context, partition int) { _ = p.folds.CatchUp(ctx, partition) }
+
+func (p *projection) nowOf(ctx context.Context, account string) {
+	p.now(ctx, journal.HandleOf(account).Partition(p.view.Partitions()))
 }
 
 var _ gateway.Projection = (*projection)(nil)
@@ -23,10 +37,10 @@ func (p *projection) Wait(ctx context.Context, at journal.Position) error {
 	return p.view.WaitFor(ctx, at)
 }
 
-func (p *projection) Lag(partition int) uint64 { return p.lag(partition) }
+func (p *projection) Lag(partition int) uint64 { return p.folds.Behind(partition) }
 
-func (p *projection) Transfer(_ context.Context, id journal.ID) (reply wire.TransferReply, at journal.Position, ok bool, err error) {
-	t, ok, err := p.view.TransferWithLegs(id)
+func (p *projection) Transfer(ctx context.Context, id journal.ID) (reply wire.TransferReply, at journal.Position, ok bool, err error) {
+	t, ok, err := p.transfer(ctx, id)
 	if err != nil || !ok || (t.Of != journal.OpTransfer && t.Of != journal.OpPay) {
 		return reply, at, false, err
 	}
@@ -41,7 +55,21 @@ func (p *projection) Transfer(_ context.Context, id journal.ID) (reply wire.Tran
 	return reply, t.Position, true, nil
 }
 
-func (p *projection) Entries(_ context.Context, account string, q gateway.EntriesQuery) ([]wire.EntryReply, string, journal.Position, bool, error) {
+// transfer is what home has, and then what the partitions have to which its legs were still on their way.
+func (p *projection) transfer(ctx context.Context, id journal.ID) (view.Transfer, bool, error) {
+	p.now(ctx, id.Partition(p.view.Partitions()))
+	t, ok, err := p.view.TransferWithLegs(id)
+	for _, l := range t.Legs {
+		if l.Phase == view.PhaseTried {
+			p.now(ctx, l.Partition)
+			return p.view.TransferWithLegs(id)
+		}
+	}
+	return t, ok, err
+}
+
+func (p *projection) Entries(ctx context.Context, account string, q gateway.EntriesQuery) ([]wire.EntryReply, string, journal.Position, bool, error) {
+	p.nowOf(ctx, account)
 	page, ok, err := p.view.Entries(journal.HandleOf(account), view.EntriesOptions{Cursor: q.Cursor, Limit: q.Limit, FromMS: q.FromMS, ToMS: q.ToMS, Direction: view.Direction(q.Direction)})
 	if err != nil || !ok {
 		return nil, "", journal.Position{}, false, translate(err)
@@ -67,7 +95,8 @@ func entryReply(account string, e *view.Entry) wire.EntryReply {
 	return reply
 }
 
-func (p *projection) BalanceAt(_ context.Context, account string, atMS int64) (wire.BalanceReply, bool, error) {
+func (p *projection) BalanceAt(ctx context.Context, account string, atMS int64) (wire.BalanceReply, bool, error) {
+	p.nowOf(ctx, account)
 	b, ok, err := p.view.BalanceAt(journal.HandleOf(account), atMS)
 	return wire.BalanceReply{Account: account, Asset: p.assets.Code(b.Asset), Available: b.Available, Reserved: b.Reserved, Version: b.Version, Position: b.Position}, ok, err
 }
@@ -75,7 +104,8 @@ func (p *projection) BalanceAt(_ context.Context, account string, atMS int64) (w
 // reservationStatus are the words that a list can be asked for.
 var reservationStatus = map[string]journal.Status{"": journal.None, "tried": journal.Tried, "confirmed": journal.Confirmed, "cancelled": journal.Cancelled, "expired": journal.Expired}
 
-func (p *projection) Reservations(_ context.Context, account, status, cursor string, limit int) ([]wire.ReservationReply, string, journal.Position, bool, error) {
+func (p *projection) Reservations(ctx context.Context, account, status, cursor string, limit int) ([]wire.ReservationReply, string, journal.Position, bool, error) {
+	p.nowOf(ctx, account)
 	page, ok, err := p.view.Reservations(journal.HandleOf(account), view.ReservationsOptions{Status: reservationStatus[status], Cursor: cursor, Limit: limit})
 	if err != nil || !ok {
 		return nil, "", journal.Position{}, false, translate(err)

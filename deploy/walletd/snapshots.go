@@ -174,6 +174,7 @@ func (n *node) adminTakeSnapshot(w http.ResponseWriter, r *http.Request) {
 		problem(w, "not_found", "this process has no projection to take a snapshot of; ask one with the projector role")
 		return
 	}
+	_ = n.projector.CatchUp(r.Context()) // who takes one by hand means now
 	m, err := n.taker.Take(r.Context())
 	switch {
 	case errors.Is(err, snapshot.ErrBusy):

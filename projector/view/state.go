@@ -297,8 +297,8 @@ func (s *state) committed(runs directory) {
 	s.renew()
 }
 
-// batchBytesKept is how large a batch's buffer may be and still be used again; the projector commits at about 4 MiB.
-const batchBytesKept = 8 << 20
+// batchBytesKept is how large a batch's buffer may be and still be used again; the projector commits at up to 8 MiB.
+const batchBytesKept = 16 << 20
 
 func newBatch(db *pebble.DB) *pebble.Batch {
 	return db.NewBatch(pebble.WithInitialSizeBytes(64<<10), pebble.WithMaxRetainedSizeBytes(batchBytesKept))

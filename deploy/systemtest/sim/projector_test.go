@@ -21,7 +21,7 @@ func (p *process) project(ctx context.Context) {
 	if err != nil {
 		panic(err)
 	}
-	pr, err := projector.New(projector.Config{Log: journalOf{p, w.log}, View: v, Logger: slog.New(slog.DiscardHandler), CommitBytes: 300, Interval: 5_000_011})
+	pr, err := projector.New(projector.Config{Log: journalOf{p, w.log}, View: v, Logger: slog.New(slog.DiscardHandler), CommitBytes: 300, Interval: 5_000_011, CommitEvery: 250 * time.Millisecond})
 	if err != nil {
 		panic(err)
 	}
