@@ -14,7 +14,7 @@ import (
 func TestReachesNoShard(t *testing.T) {
 	allowed := func(path string, test bool) bool {
 		switch {
-		case path == "walletd/journal", path == "walletd/journal/planted", strings.HasPrefix(path, "walletd/projector"):
+		case path == "walletd/journal", path == "walletd/journal/public", path == "walletd/journal/planted", strings.HasPrefix(path, "walletd/projector"):
 			return true
 		case path == "walletd/journal/filelog", path == "walletd/deploy/local", path == "walletd/deploy/trial", path == "go.uber.org/goleak":
 			return test

@@ -89,3 +89,32 @@ func BenchmarkOpen(b *testing.B) {
 		mustClose(b, l)
 	}
 }
+
+// BenchmarkReadAmongOthers reads the last 400 records of 12 KB of each of eight partitions, as a projector that looks every two seconds
+// does: between them lie the other partitions'.
+func BenchmarkReadAmongOthers(b *testing.B) {
+	const partitions, records = 8, 400
+	l, err := Open(Config{Dir: b.TempDir(), Partitions: partitions, SegmentBytes: 64 << 20})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	content := make([]byte, 12<<10)
+	for range records {
+		batch := make([]journal.Record, partitions)
+		for p := range batch {
+			batch[p] = journal.Record{Partition: p, Bytes: content}
+		}
+		if _, err := l.Append(b.Context(), batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.SetBytes(partitions * records * int64(len(content)))
+	for b.Loop() {
+		for p := range partitions {
+			if _, err := l.Read(b.Context(), p, 0, func(int64, []byte) error { return nil }); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}

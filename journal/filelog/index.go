@@ -4,10 +4,10 @@ import "sort"
 
 // Bounds of the index: memory grows by one entry of 16 bytes per partition and indexStride of log, and a look-up in
 // old history walks at most indexStride of it. The last indexRecent records of a partition are found exactly: readers
-// that follow the end come back for every new record.
+// that follow the end come back for every new record, or for those of some seconds, between which lie the other partitions'.
 const (
 	indexStride = 1 << 20
-	indexRecent = 256
+	indexRecent = 1024
 )
 
 // index finds a partition's records.
@@ -43,4 +43,13 @@ func (x *index) find(offset int64) location {
 	}
 	i := sort.Search(len(x.sparse), func(i int) bool { return x.sparse[i].offset > offset })
 	return x.sparse[i-1].at
+}
+
+// recently appends the places of the records from an offset on to dst, and answers the offset of the first that is known.
+func (x *index) recently(dst []location, from int64) (places []location, first int64) {
+	first = max(from, x.next-indexRecent)
+	for o := first; o < x.next; o++ {
+		dst = append(dst, x.recent[o%indexRecent])
+	}
+	return dst, first
 }

@@ -146,6 +146,9 @@ type reading struct {
 	next, end int64
 	fn        func(int64, []byte) error
 	ends      []int64
+
+	places []location // of the records from offset first on, as far as they are known
+	first  int64
 }
 
 func (r *reading) start() (at location, err error) {
@@ -163,6 +166,7 @@ func (r *reading) start() (at location, err error) {
 		return 0, nil
 	}
 	r.ends = s.ends // entries before the last never change again, and the last only grows
+	r.places, r.first = x.recently(r.places[:0], r.next)
 	return x.find(r.next), nil
 }
 
@@ -188,9 +192,20 @@ func (r *reading) segment(ctx context.Context, at location) error {
 		if err != nil {
 			return err
 		}
-		pos += size
+		pos = r.jump(w, number, pos+size)
 	}
 	return nil
+}
+
+// jump answers where the next record is, if that is known and lies farther than pos: what is between is other partitions'.
+func (r *reading) jump(w *window, number uint32, pos int64) int64 {
+	if i := r.next - r.first; i >= 0 && i < int64(len(r.places)) {
+		if at := r.places[i]; at.segment() == number && at.pos() > pos {
+			w.skip()
+			return at.pos()
+		}
+	}
+	return pos
 }
 
 // step reads the record at pos, or passes over one of another partition, and answers its size.

@@ -50,6 +50,9 @@ func (w *window) at(pos int64, n int) ([]byte, error) {
 	return w.buf[:min(n, got)], nil
 }
 
+// skip says that what comes next is not what follows: there is no use in reading far ahead.
+func (w *window) skip() { w.ahead = windowBytesMin }
+
 // record reads the whole, sound record at pos; bad says why there is none, err that the file cannot be read.
 func (w *window) record(pos int64) (r record, bad, err error) {
 	if r, bad, err = w.head(pos); bad != nil || err != nil {
