@@ -169,44 +169,6 @@ func TestOneRowGoesAhead(t *testing.T) {
 	}
 }
 
-// TestRefusedPartitionIsTriedWithOneRow: of a partition that was refused a train takes one row, whatever that weighs, and leaves
-// room for the others'; once it is served, or has another epoch, all.
-func TestRefusedPartitionIsTriedWithOneRow(t *testing.T) {
-	legs := journal.Row{Op: journal.OpDeliver, Source: 1, UpTo: 3}
-	legs.SetLegs(make([]byte, 3*journal.LegSize))
-	for what, c := range map[string]struct {
-		first journal.Row
-		acts  int
-	}{
-		"a read":          {journal.Row{Op: journal.OpRead}, 1},
-		"a delivery of 3": {legs, 3},
-	} {
-		t.Run(what, func(t *testing.T) {
-			ln, p := &lane{l: &Lanes{}}, &part{}
-			p.lane.Store(ln)
-			stage := rows.NewStage(1)
-			stage.Add(0, &c.first, nil, 0)
-			for i := range 9 {
-				stage.Add(0, &journal.Row{Op: journal.OpRead}, nil, uint64(i))
-			}
-			stage.Each(func(s *rows.Section) {
-				p.queue.push(s, weigh(s))
-				ln.queued(p, weigh(s), len(s.Rows))
-			})
-			p.refused.Store(1)
-			ln.fill()
-			if n := len(ln.train.sections[0].metas); n != 1 || ln.train.acts != c.acts || ln.acts != 9 {
-				t.Fatalf("it takes %d rows, %d acts, and leaves %d acts", n, ln.train.acts, ln.acts)
-			}
-			p.takeBack(&ln.train.sections[0].batch, time.Time{})
-			p.refused.Store(0)
-			if ln.fill(); ln.train.acts != 9+c.acts || ln.acts != 0 {
-				t.Errorf("served, it takes %d acts, and leaves %d", ln.train.acts, ln.acts)
-			}
-		})
-	}
-}
-
 // TestDeparture: a full train leaves at once, one under load after its interval, and none before there is room to hold
 // its outcomes.
 func TestDeparture(t *testing.T) {

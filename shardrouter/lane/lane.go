@@ -250,15 +250,6 @@ func (ln *lane) fill() {
 	t.acts = luascripts.ActsMax - room.acts
 }
 
-// share is what of a train's room the partition may have. One that was refused is tried with one row: the others would only travel
-// there and back, and meanwhile others yet could take their places in the queue, which would hold more than its bound in the end.
-func (p *part) share(r room) room {
-	if p.refused.Load() != 0 {
-		r.acts = min(r.acts, actsOf(p.queue.row(p.queue.next)))
-	}
-	return r
-}
-
 // What the train itself takes of luascripts.TrainBytesMax.
 const (
 	sectionSize   = 16
