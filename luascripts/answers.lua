@@ -6,7 +6,7 @@ local said = {}
 -- The reply grows in pieces; numbers that follow one another wait to be packed together.
 local out, outs, number, numbers = {}, 0, {}, 0
 
--- Runs of rows that have happened, in the section.
+-- Runs of rows that have happened, in the section: where each begins and ends, but for the end of the last one, which is run_end.
 local run_from, run_to, runs, run_end = {}, {}, 0, -1
 
 -- The outbox entry: names and values of its fields, the heads of its sections.
@@ -15,7 +15,9 @@ local entry, entry_words, entry_head, entry_heads = {'h', ''}, 2, {}, 0
 -- What has changed.
 local changed, changes, moved = {}, 0, {}
 local key_writes, key_written, slice_writes = {}, 0, {} -- slice_writes: the key_writes of each time slice
-local key_head = {} -- of the section's key records, by status and op
+local key_head = {} -- of the section's key records, by status and op: what 256 seqs have in common
+local last_byte = {} -- of a seq
+for n = 0, 255 do last_byte[n] = char(n) end
 local res_changed, res_changes, res_moved = {}, 0, {}
 local channel_moved, details_changed = {}, {}
 
@@ -47,10 +49,11 @@ end
 local function happen(i)
   seq = seq + 1
   if i ~= run_end + 1 then
-    runs = runs + 1
+    run_to[runs], runs = run_end, runs + 1
     run_from[runs] = i
   end
-  run_end, run_to[runs] = i, i
+  run_end = i
+  if seq % 256 == 0 then key_head = {} end
 end
 
 -- The part of a keyed row that a repeat must equal: `to … before ext` (journal.Content).
@@ -62,17 +65,19 @@ local function content(i)
   return '' -- a tombstone
 end
 
+-- What the short key records of 256 seqs of the section begin with.
+local function head_of(status, o)
+  local head = pack('>BBI6I4I6', status, o, now, epoch, math.floor(seq / 256))
+  key_head[64 * o + status] = head
+  return head
+end
+
 -- The first outcome of a key, with the seq that happen has just given. A short record has no detail, and one byte less of its time.
 local function keep(i, status, detail)
   local k, o, n = key[i], op[i], key_written
   local first
   if detail == 0 then
-    local head = key_head[64 * o + status]
-    if not head then
-      head = pack('>BBI6I4', status, o, now, epoch)
-      key_head[64 * o + status] = head
-    end
-    first = head .. pack('>I7', seq) .. content(i)
+    first = (key_head[64 * o + status] or head_of(status, o)) .. last_byte[seq % 256] .. content(i)
   else
     first = pack('>BBI7I4I7I7', status, o, now, epoch, seq, detail) .. content(i)
   end
@@ -88,10 +93,19 @@ local function whole(r)
   return sub(r, 1, 2) .. '\0' .. sub(r, 3, SHORT_KEY_SIZE) .. '\0\0\0\0\0\0\0' .. sub(r, SHORT_KEY_SIZE + 1)
 end
 
+-- happen and keep in one: most rows come this way.
 local function accept(i, status)
-  happen(i)
-  keep(i, status, 0)
-  said[i] = status
+  local o, k, n, p, s = op[i], key[i], key_written, at[i], seq + 1
+  if i ~= run_end + 1 then
+    run_to[runs], runs = run_end, runs + 1
+    run_from[runs] = i
+  end
+  if s % 256 == 0 then key_head = {} end
+  seq, run_end = s, i
+  local head = key_head[64 * o + status] or head_of(status, o)
+  local first = head .. last_byte[s % 256] .. (o <= PAY and sub(text, p + 32, p + 56) or content(i))
+  record[k], key_writes[n + 1], key_writes[n + 2] = first, id_of[k], first
+  key_written, said[i] = n + 2, status
 end
 
 -- A refusal of a keyed act. Frozen (semantics section 1): stored under the key and journaled; else the key stays usable.
@@ -130,20 +144,32 @@ local function first_answer(i, seen)
 end
 
 -- One version of an account.
-local function move(a, sum, aside)
+local function move(a, sum)
   available[a], version[a] = available[a] + sum, version[a] + 1
-  if aside ~= 0 then reserved[a] = reserved[a] + aside end
   if moved[a] ~= trains then
     changes = changes + 1
     moved[a], changed[changes] = trains, a
   end
 end
 
+-- The same, with a sum that is reserved from here on, or no more.
+local function move_aside(a, sum, aside)
+  reserved[a] = reserved[a] + aside
+  return move(a, sum)
+end
+
+-- Whether a row's key is new and its payer has no flags and the sum, without an overdraft: then nothing that is his stands against it.
+local function unopposed(i, payer, sum)
+  local k, has = key[i], available[payer]
+  return not record[k] and not old[k] and has and sum <= has and flags[payer] == 0 and asset_of[payer] == asset[i]
+end
+
 -- What a check of the payee answers.
 local function check(a, kind, sum)
-  local has, f = available[a], flags[a]
+  local has = available[a]
   if not has then return PAYEE_NOT_FOUND end
   if asset_of[a] ~= kind then return ASSET_MISMATCH end
+  local f = flags[a]
   if f ~= 0 then
     if has_flag(f, CLOSED) then return PAYEE_CLOSED end
     if has_flag(f, FROZEN_RECEIVING) then return PAYEE_FROZEN end

@@ -5,6 +5,7 @@ local function happened(first, base, statuses)
   local bytes, w = text, entry_words
   if seq - base < ending - first + 1 then
     local some, theirs = {}, {}
+    run_to[runs] = run_end
     for r = 1, runs do
       local from, upto = run_from[r], run_to[r]
       some[r], theirs[r] = sub(text, at[from], stop(upto)), sub(statuses, from - first + 1, upto - first + 1)

@@ -36,7 +36,7 @@ end
 local function release(i, r, status)
   local rest = remaining[r]
   happen(i)
-  move(res_payer[r], rest, -rest)
+  move_aside(res_payer[r], rest, -rest)
   remaining[r], res_status[r], resolved_ms[r] = 0, status, now
   reservation_changed(r)
 end

@@ -20,6 +20,6 @@ acts[ALTER] = function(i)
   happen(i)
   flags[a], overdraft[a], status_seq[a] = f, limit, seq
   details[a], details_changed[a] = sub(details[a], 1, 7) .. sub(text, p + 37, stop(i)), true
-  move(a, 0, 0)
+  move(a, 0)
   return answer(i, ALTERED)
 end

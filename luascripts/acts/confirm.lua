@@ -22,8 +22,8 @@ acts[CONFIRM] = function(i)
 
   -- Apply.
   local freed, detail = capture(r, sum, byte(text, at[i] + 55) == 1)
-  move(res_payer[r], freed - sum, -freed)
-  if verdict[i] == VERDICT_LOCAL then move(to[i], sum, 0) end
+  move_aside(res_payer[r], freed - sum, -freed)
+  if verdict[i] == VERDICT_LOCAL then move(to[i], sum) end
   happen(i)
   keep(i, res_status[r], detail)
   answer(i, res_status[r], detail)

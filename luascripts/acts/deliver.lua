@@ -21,7 +21,7 @@ acts[DELIVER] = function(i)
   for l = first, last do
     local a = leg_to[l]
     if not available[a] then open_spare(a) end
-    move(a, leg_amount[l], 0)
+    move(a, leg_amount[l])
   end
   delivered[d], channel_moved[d] = up_to, true
   return answer(i, DELIVERED)

@@ -13,6 +13,6 @@ acts[OPEN] = function(i)
   available[a], reserved[a], version[a], status_seq[a] = 0, 0, 0, seq
   asset_of[a], flags[a], overdraft[a] = read('>HBI7', text, p + 15)
   details[a], details_changed[a] = pack('>I7', now) .. sub(text, p + 25, stop(i)), true
-  move(a, 0, 0)
+  move(a, 0)
   return answer(i, OPENED)
 end

@@ -20,7 +20,7 @@ acts[RESERVE] = function(i)
   if no then return refuse(i, no, detail) end
 
   -- Apply.
-  move(payer, -sum, sum)
+  move_aside(payer, -sum, sum)
   res_status[r], res_payer[r], res_to[r], res_asset[r] = TRIED, payer, payee, asset[i]
   res_amount[r], remaining[r], captured[r] = sum, sum, 0
   created_ms[r], expires_ms[r], resolved_ms[r] = now, now + 1000 * read('>I4', text, at[i] + 57), 0
