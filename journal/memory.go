@@ -44,16 +44,24 @@ func (m *Memory) MaybeEvicted(id ID) bool               { return m.Filter.Has(id
 
 // Dump writes the Book's canonical text, one record a line, sorted: two Books with equal dumps are equal (promise P11).
 // It leaves out the epoch, which a takeover changes without an event, and the filter, of which a shard's may know more ids
-// than were evicted: two folds' filters are compared by Filter.Digest. The Book's State must be a Memory.
+// than were evicted: two folds' filters are compared by Filter.Digest. The Book's State must be a Memory or Tables.
 func (b *Book) Dump(w io.Writer) error {
-	m := b.State.(*Memory)
 	d := NewDumper(w, b.Partition, b.Partitions, b.Seq, b.TimeMS, b.EvictedMS)
+	if t, ok := b.State.(*Tables); ok {
+		t.dump(d)
+		return d.Err()
+	}
+	m := b.State.(*Memory)
 	dumpAll(d, m.Accounts, compareHandles, d.Account)
 	dumpAll(d, m.DetailsOf, compareHandles, d.Details)
 	dumpAll(d, m.Keys, compareIDs, d.Key)
+	dumpRest(d, m)
+	return d.Err()
+}
+
+func dumpRest(d *Dumper, m *Memory) {
 	dumpAll(d, m.Reservations, compareIDs, d.Reservation)
 	dumpAll(d, m.DeliveredOf, cmp.Compare[int], d.Delivered)
-	return d.Err()
 }
 
 func compareHandles(a, b Handle) int { return bytes.Compare(a[:], b[:]) }

@@ -88,7 +88,7 @@ func newReplayedPart(c *ReplayConfig, partition int) *replayedPart {
 	pt := &replayedPart{cursor: journal.Cursor{Partition: partition}}
 	pt.report = PartitionReport{Partition: partition, Dropped: map[journal.Verdict]int64{}}
 	if c.Fold {
-		pt.book = journal.NewBook(partition, c.Log.Partitions())
+		pt.book = &journal.Book{Partition: partition, Partitions: c.Log.Partitions(), State: journal.NewTables()}
 	}
 	return pt
 }
@@ -98,7 +98,7 @@ func (pt *replayedPart) finish() PartitionReport {
 	if pt.book != nil {
 		digest := pt.book.Digest()
 		pt.report.Digest = hexOf(digest[:])
-		pt.report.Accounts = len(pt.book.State.(*journal.Memory).Accounts)
+		pt.report.Accounts = pt.book.State.(*journal.Tables).Accounts()
 	}
 	return pt.report
 }
