@@ -42,6 +42,7 @@ var arrows = map[string][]string{
 	"walletd/projector/watch":       {"walletd/journal", "walletd/journal/public", "walletd/projector/view"},
 	"walletd/projector/reconcile":   {"walletd/journal", "walletd/projector/view"},
 	"walletd/projector/export":      {"walletd/journal", "walletd/projector/reconcile"},
+	"walletd/projector/settle":      {"walletd/journal", "walletd/projector/export", "walletd/projector/reconcile"},
 	"walletd/bench":                 {"walletd/journal", "walletd/gateway/wire", "walletd/gateway/client"},
 	"walletd/bench/floor":           {"walletd/journal", "walletd/bench/rounds"},
 	"walletd/bench/goals":           {"walletd/bench", "walletd/bench/floor", "walletd/bench/rounds"},

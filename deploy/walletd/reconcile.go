@@ -62,6 +62,7 @@ Exit code 9: a difference was found; the first offending event is named.`,
 			return nil
 		},
 	}
+	cmd.AddCommand(a.reconcileFileCmd())
 	f := cmd.Flags()
 	f.StringVar(&data, "data", "", "data directory of a stopped (or running) dev wallet")
 	f.StringVarP(&path, "config", "c", "", "walletd.yaml of a cluster: its journal is read, its shards are compared")

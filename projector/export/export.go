@@ -198,13 +198,13 @@ func (x *exporter) count(l *leg) {
 	x.total.Legs++
 	sign := int64(-1)
 	if l.credit {
-		s.credit.add(int64(l.amount))
+		s.credit.Add(int64(l.amount))
 		sign = 1
 	} else {
-		s.debit.add(int64(l.amount))
+		s.debit.Add(int64(l.amount))
 	}
 	if l.part == InFlight {
-		s.inFlight.add(sign * int64(l.amount))
+		s.inFlight.Add(sign * int64(l.amount))
 	}
 }
 
@@ -216,9 +216,9 @@ func balanced(legs []leg) bool {
 			switch {
 			case legs[j].asset != legs[i].asset:
 			case legs[j].credit:
-				sum.add(int64(legs[j].amount))
+				sum.Add(int64(legs[j].amount))
 			default:
-				sum.add(-int64(legs[j].amount))
+				sum.Add(-int64(legs[j].amount))
 			}
 		}
 		if sum != (Sum{}) {

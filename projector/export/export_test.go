@@ -295,13 +295,13 @@ func TestWrongConfigurations(t *testing.T) {
 func TestSums(t *testing.T) {
 	var s Sum
 	for range 3000 {
-		s.add(int64(journal.AmountMax))
+		s.Add(int64(journal.AmountMax))
 	}
 	if s.String() != "27021597764222973000" { // 3000 × (2^53−1), over 2^64
 		t.Error(s)
 	}
 	for range 3001 {
-		s.add(-int64(journal.AmountMax))
+		s.Add(-int64(journal.AmountMax))
 	}
 	if b, _ := json.Marshal(s); string(b) != "-9007199254740991" {
 		t.Errorf("%s", b)

@@ -11,7 +11,8 @@ type Sum struct {
 	low  uint64
 }
 
-func (s *Sum) add(n int64) {
+// Add adds n.
+func (s *Sum) Add(n int64) {
 	low, carry := bits.Add64(s.low, uint64(n), 0)
 	s.high, s.low = s.high+n>>63+int64(carry), low
 }
