@@ -34,7 +34,7 @@ build: ## build bin/walletd
 deps-dev: ## install what `make dev` needs (redis-server)
 	@bash deploy/local/install.sh redis
 
-deps: ## install what the tests need (redis-server, ZooKeeper, Kafka's jars, an S3 server, PostgreSQL, spin and gcc)
+deps: ## install what the tests need (redis-server, ZooKeeper, Kafka's jars, an S3 server, PostgreSQL, spin, gcc and a JDK)
 	@bash deploy/local/install.sh all
 
 test: deps vet planted sim-test ## every test, on real servers, with the race detector

@@ -41,6 +41,7 @@ var arrows = map[string][]string{
 	"walletd/projector/snapshot":    {"walletd/journal", "walletd/journal/planted", "walletd/projector/view"},
 	"walletd/projector/watch":       {"walletd/journal", "walletd/journal/public", "walletd/projector/view"},
 	"walletd/projector/reconcile":   {"walletd/journal", "walletd/projector/view"},
+	"walletd/projector/events":      {"walletd/journal", "walletd/journal/public", "walletd/projector/reconcile", "walletd/projector/view"},
 	"walletd/projector/export":      {"walletd/journal", "walletd/projector/reconcile"},
 	"walletd/projector/settle":      {"walletd/journal", "walletd/projector/export", "walletd/projector/reconcile"},
 	"walletd/bench":                 {"walletd/journal", "walletd/gateway/wire", "walletd/gateway/client"},
@@ -60,12 +61,14 @@ var arrows = map[string][]string{
 
 	"walletd/deploy/systemtest/models": {}, // spin models and their test
 
+	"walletd/projector/events/kafkatopic": {"walletd/projector/events"},
+
 	"walletd/projector/internal/history": {"walletd/journal"}, // journals for tests
 }
 
 // homes says which packages alone may import a library.
 var homes = map[string][]string{
-	"github.com/segmentio/kafka-go": {"walletd/journal/kafkalog", "walletd/deploy/local"},
+	"github.com/segmentio/kafka-go": {"walletd/journal/kafkalog", "walletd/projector/events/kafkatopic", "walletd/deploy/local"},
 	"github.com/go-zookeeper/zk":    {"walletd/shardrouter"},
 	"github.com/redis/go-redis/v9":  {"walletd/luascripts", "walletd/bench/floor", "walletd/bench/rival", "walletd/bench/rival/protocol"}, // the latter are no shards: yardstick and rivals
 	"github.com/gorilla/websocket":  {"walletd/gateway", "walletd/gateway/client", "walletd/bench"},

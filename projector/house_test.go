@@ -18,6 +18,8 @@ func TestReachesNoShard(t *testing.T) {
 			return true
 		case path == "walletd/journal/filelog", path == "walletd/deploy/local", path == "walletd/deploy/trial", path == "go.uber.org/goleak":
 			return test
+		case path == "github.com/segmentio/kafka-go": // events/kafkatopic
+			return true
 		case path == "modernc.org/sqlite": // export
 			return true
 		case strings.HasPrefix(path, "github.com/minio/minio-go/v7"), path == "github.com/klauspost/compress/zstd": // snapshots

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs the real servers that walletd's tests, `walletd dev` and `make cluster` run on,
-# PostgreSQL, with which `walletd bench rival` compares, and what explores the models (spin,
-# gcc), as far as they are missing, and says each thing that it does in one line.
+# PostgreSQL, with which `walletd bench rival` compares, what explores the models (spin,
+# gcc), and a JDK, which compiles the example consumer of events, as far as they are missing,
+# and says each thing that it does in one line.
 #
-#   install.sh all              redis, zookeeper, kafka, s3, postgres, spin and gcc
+#   install.sh all              redis, jdk, zookeeper, kafka, s3, postgres, spin and gcc
 #   install.sh redis kafka      only these
 #
 # Redis, ZooKeeper, PostgreSQL, Java, Maven, Spin and GCC are Debian packages; Kafka's jars come by Maven from
@@ -60,7 +61,9 @@ apt() {
 }
 
 need_redis() { has redis-server || apt redis-server redis-server; }
-need_java() { [ -x "${JAVA_HOME:-}/bin/java" ] || has java || apt java default-jre-headless; }
+in_java_home() { [ -n "${JAVA_HOME:-}" ] && [ -x "$JAVA_HOME/bin/$1" ]; }
+need_java() { in_java_home java || has java || apt java default-jre-headless; }
+need_jdk() { in_java_home javac || has javac || apt "a JDK" default-jdk-headless; }
 need_zookeeper() {
   need_java
   [ -f "$zookeeper_jar" ] || apt zookeeper zookeeper
@@ -112,11 +115,12 @@ need_gcc() {
 
 need_spin() { has spin || apt spin spin; }
 
-[ $# -gt 0 ] || fail "usage: install.sh all | redis | zookeeper | kafka | s3 | postgres | spin | gcc …"
+[ $# -gt 0 ] || fail "usage: install.sh all | redis | jdk | zookeeper | kafka | s3 | postgres | spin | gcc …"
 for server in "$@"; do
   case $server in
   all)
     need_redis
+    need_jdk # a JRE is in it
     need_zookeeper
     need_kafka
     need_s3
@@ -124,7 +128,7 @@ for server in "$@"; do
     need_spin
     need_gcc
     ;;
-  redis | zookeeper | kafka | s3 | postgres | spin | gcc) "need_$server" ;;
-  *) fail "unknown server '$server': all, redis, zookeeper, kafka, s3, postgres, spin or gcc" ;;
+  redis | jdk | zookeeper | kafka | s3 | postgres | spin | gcc) "need_$server" ;;
+  *) fail "unknown server '$server': all, redis, jdk, zookeeper, kafka, s3, postgres, spin or gcc" ;;
   esac
 done

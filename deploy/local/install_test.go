@@ -91,15 +91,15 @@ func TestInstallGetsWhatIsMissing(t *testing.T) {
 	}
 }
 
-func TestInstallGetsWhatTheModelsNeed(t *testing.T) {
+func TestInstallGetsWhatModelsAndExamplesNeed(t *testing.T) {
 	m := newMachine(t).has("apt-get", "").has("sudo", `exec "$@"`).has("java", "").has("redis-server", "").has("mvn", fakeJar).has("go", fakeS3)
 	m.link("chmod")
 	said, called, ok := m.install("all")
 	if !ok {
 		t.Fatalf("it failed: %s", said)
 	}
-	for _, name := range []string{"spin", "gcc"} {
-		if !strings.Contains(called, " install --no-install-recommends "+name+"\n") || !strings.Contains(said, "installing "+name) {
+	for name, what := range map[string]string{"spin": "spin", "gcc": "gcc", "default-jdk-headless": "a JDK"} {
+		if !strings.Contains(called, " install --no-install-recommends "+name+"\n") || !strings.Contains(said, "installing "+what) {
 			t.Errorf("%s: it called %q and said %q", name, called, said)
 		}
 	}

@@ -55,6 +55,7 @@ type clusterOptions struct {
 	spares     int
 	keyWindow  string // where it is set
 	snapshots  bool   // in a directory that all processes see
+	events     bool   // are published
 
 	servers func(c *cluster) // where it is set, finds or starts servers, and says where they are reached
 }
@@ -95,6 +96,9 @@ func startCluster(t testing.TB, o clusterOptions) *cluster {
 	if o.snapshots {
 		yaml += fmt.Sprintf("snapshots: {dir: %q, at: off}\n", filepath.Join(dir, "snapshots"))
 	}
+	if o.events {
+		yaml += fmt.Sprintf("events: {publish: true, topic: %q}\n", c.eventsTopic())
+	}
 	reads := freeAddr(t)
 	c.config = filepath.Join(dir, "walletd.yaml")
 	if err := os.WriteFile(c.config, []byte(yaml+fmt.Sprintf("projector_url: %q\n", "http://"+reads)), 0o600); err != nil {
@@ -130,6 +134,8 @@ func startCluster(t testing.TB, o clusterOptions) *cluster {
 	}
 	return c
 }
+
+func (c *cluster) eventsTopic() string { return "wallet.events." + c.name }
 
 // startServers starts ZooKeeper and Kafka: those that all tests share, or some for this one.
 func (c *cluster) startServers(t testing.TB, o clusterOptions) {

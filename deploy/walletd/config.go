@@ -44,6 +44,7 @@ type Config struct {
 
 	KeyWindow time.Duration   `koanf:"key_window"` // how long shards remember keys; all keepers of a wallet have the same
 	Snapshots SnapshotsConfig `koanf:"snapshots"`
+	Events    EventsConfig    `koanf:"events"` // projector role
 
 	ZooKeeperAuth string `koanf:"zookeeper_auth"` // user:password of the digest ACL
 }
@@ -66,7 +67,8 @@ const (
 var configDefaults = map[string]any{
 	"cluster": "main", "partitions": 8, "topic": "wallet.journal", "replicas": 3,
 	"http": "127.0.0.1:8080", "admin": "127.0.0.1:8081", "reads_http": "127.0.0.1:8082", "dev": false,
-	"key_window":   keyWindowDefault.String(),
+	"key_window":     keyWindowDefault.String(),
+	"events.publish": false, "events.topic": eventsTopicName,
 	"snapshots.at": "00:00", "snapshots.every_events": 0, "snapshots.keep": 3, "snapshots.keep_days": 7,
 }
 
@@ -74,6 +76,7 @@ var configDefaults = map[string]any{
 // (with _ for the dot), --<key> as a flag.
 var configKeys = []string{"cluster", "partitions", "assets", "shards", "spares", "zookeeper", "kafka", "topic", "replicas", "keeps", "id", "http", "admin",
 	"projector_url", "reads_http", "data", "token", "origins", "dev", "zookeeper_auth", "key_window",
+	"events.publish", "events.topic",
 	"snapshots.dir", "snapshots.at", "snapshots.every_events", "snapshots.keep", "snapshots.keep_days",
 	"snapshots.s3.endpoint", "snapshots.s3.bucket", "snapshots.s3.prefix", "snapshots.s3.region", "snapshots.s3.access_key", "snapshots.s3.secret_key"}
 
@@ -223,6 +226,9 @@ func (c *Config) validate(r roles) error {
 	miss((r.keeper || r.init) && len(c.Shards) == 0, "shards is empty (shards: [{id: s1, addr: host:6379}, …])")
 	if r.keeper || r.projector {
 		errs = append(errs, c.Snapshots.problems()...)
+	}
+	if r.projector {
+		errs = append(errs, c.eventsProblems())
 	}
 	for i, s := range c.Shards {
 		miss(s.ID == "" || s.Addr == "", "shards[%d] needs id and addr", i)

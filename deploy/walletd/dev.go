@@ -27,6 +27,7 @@ type devOptions struct {
 	fresh                                 bool
 	shards, partitions, replicas          int
 	keyWindow                             time.Duration
+	events                                bool
 }
 
 func (a *app) devCmd() *cobra.Command {
@@ -51,6 +52,7 @@ balance is there, rebuilt from the journal.`,
 	f.StringVar(&o.admin, "admin", "127.0.0.1:8081", "address of the operators' listener; port 0: any free")
 	f.StringVar(&o.journal, "journal", "", "file or kafka (file, or as in the data directory)")
 	f.DurationVar(&o.keyWindow, "key-window", keyWindowDefault, "how long shards remember keys; older ones are answered from the projection")
+	f.BoolVar(&o.events, "events", false, "publish the public events in the topic wallet.events (with --journal kafka)")
 	f.StringVar(&o.readyFile, "ready-file", "", "write addresses and pids here, as JSON, when everything answers")
 	f.DurationVar(&a.journalDelay, "journal-delay", 0, "for measurements: wait so long before every append to the journal becomes durable")
 	return cmd
@@ -99,6 +101,9 @@ func (a *app) dev(ctx context.Context, o devOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	if o.events && dir.Journal != "kafka" {
+		return exit(exitUsage, "--events: the journal of %s is in files, and there is no Kafka to publish in; `walletd events cat --data %s --follow` reads its events, and a new --data with --journal kafka publishes them", o.data, o.data)
+	}
 	logger := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: logLevel()}))
 	// The journal is opened before the shards: it holds the lock of the directory.
 	log, closeLog, err := a.devJournal(ctx, dir, logger)
@@ -125,6 +130,9 @@ func (a *app) dev(ctx context.Context, o devOptions) (err error) {
 		log:    log,
 		source: router, store: router, moves: router, election: router,
 		logger: logger, public: public, admin: admin,
+	}
+	if o.events {
+		n.cfg.events = eventsTopic{brokers: []string{a.broker.Addr}, name: eventsTopicName, replicas: 1}
 	}
 	group, inner := errgroup.WithContext(ctx)
 	for _, s := range everyServer(redis) {

@@ -21,6 +21,8 @@ import (
 	"walletd/gateway/tcc"
 	"walletd/journal"
 	"walletd/projector"
+	"walletd/projector/events"
+	"walletd/projector/events/kafkatopic"
 	"walletd/projector/snapshot"
 	"walletd/projector/view"
 	"walletd/shardrouter"
@@ -43,6 +45,7 @@ type nodeConfig struct {
 	projection   string // directory of the read models
 	projectorURL string // of another process, where this one has no projector
 	snapshots    SnapshotsConfig
+	events       eventsTopic
 	keyWindow    time.Duration // how long shards remember keys
 	dev          bool          // of one machine, or accepting less: drills need no consent
 	token        string
@@ -61,20 +64,23 @@ type node struct {
 	logger        *slog.Logger
 	public, admin net.Listener
 
-	registry   *prometheus.Registry
-	lanes      *lane.Lanes
-	view       *view.View
-	live       liveAccounts // for auditors
-	projector  *projector.Projector
-	keepers    []*keeper.Keeper
-	keepsShard map[string]*keeper.Keeper // the same, by shard
-	watching   watching                  // what keepers tell
-	shelf      *snapshot.Shelf
-	taker      *snapshot.Taker // nil without a projection
-	gateway    *gateway.Server
-	empty      bool // the journal has no event yet
-	closeShelf func()
-	damage     atomic.Pointer[error] // of the journal, that a keeper has found
+	registry    *prometheus.Registry
+	lanes       *lane.Lanes
+	view        *view.View
+	live        liveAccounts // for auditors
+	projector   *projector.Projector
+	happened    *events.Source
+	publisher   *events.Publisher // nil where events are not published
+	eventsTopic *kafkatopic.Topic
+	keepers     []*keeper.Keeper
+	keepsShard  map[string]*keeper.Keeper // the same, by shard
+	watching    watching                  // what keepers tell
+	shelf       *snapshot.Shelf
+	taker       *snapshot.Taker // nil without a projection
+	gateway     *gateway.Server
+	empty       bool // the journal has no event yet
+	closeShelf  func()
+	damage      atomic.Pointer[error] // of the journal, that a keeper has found
 }
 
 // run creates the parts, wires and opens them, calls ready when everything answers, waits for ctx, and stops in reverse:
@@ -96,6 +102,9 @@ func (n *node) run(ctx context.Context, r roles, ready func(context.Context) err
 	}
 	if n.projector != nil {
 		parts.Go(func() error { return n.project(inner) })
+	}
+	if n.publisher != nil {
+		parts.Go(func() error { return n.publish(inner) })
 	}
 	if n.taker != nil {
 		parts.Go(func() error { return quiet(inner, n.taker.Run(inner)) })
@@ -170,6 +179,9 @@ func (n *node) create(ctx context.Context, r roles) (err error) {
 	}
 	if r.projector {
 		if err := n.createProjector(); err != nil {
+			return err
+		}
+		if err := n.createEvents(); err != nil {
 			return err
 		}
 	}

@@ -15,9 +15,9 @@ type Names func(journal.Handle) string
 // AppendJSON appends the event's body: one object, the same bytes for the same event at any time. Amounts are minor units.
 func (p *Event) AppendJSON(dst []byte, names Names, assets journal.Assets) []byte {
 	dst = append(append(dst, `{"type":"`...), p.Type...)
-	dst = appendString(append(dst, `","account":`...), names(p.Account))
+	dst = AppendString(append(dst, `","account":`...), names(p.Account))
 	dst = strconv.AppendUint(append(dst, `,"version":`...), p.Version, 10)
-	dst = appendString(append(dst, `,"asset":`...), assets.Code(p.Asset))
+	dst = AppendString(append(dst, `,"asset":`...), assets.Code(p.Asset))
 	if p.Type == AccountChanged {
 		dst = p.appendAccount(dst)
 	} else {
@@ -26,7 +26,7 @@ func (p *Event) AppendJSON(dst []byte, names Names, assets journal.Assets) []byt
 	dst = strconv.AppendInt(append(dst, `,"available":`...), int64(p.Available), 10)
 	dst = strconv.AppendInt(append(dst, `,"reserved":`...), int64(p.Reserved), 10)
 	dst = p.ID.Position.AppendText(append(dst, `,"position":"`...))
-	dst = appendTime(append(dst, `","created_at":"`...), p.TimeMS)
+	dst = AppendTime(append(dst, `","created_at":"`...), p.TimeMS)
 	return append(dst, `"}`...)
 }
 
@@ -37,7 +37,7 @@ func (p *Event) appendMovement(dst []byte, names Names) []byte {
 	}
 	dst = append(p.Transfer.AppendText(append(dst, name...), prefix), '"')
 	if p.Type != TransferSent && p.Type != TransferReceived {
-		dst = appendString(append(dst, `,"status":`...), p.Status.Code())
+		dst = AppendString(append(dst, `,"status":`...), p.Status.Code())
 	}
 	dst = strconv.AppendInt(append(dst, `,"amount":`...), int64(p.Amount), 10)
 	dst = appendTextIf(dst, `,"counterparty":`, []byte(names(p.Counterparty)))
@@ -72,8 +72,8 @@ func (p *Event) appendAccount(dst []byte) []byte {
 	return dst
 }
 
-// appendTime appends RFC 3339, UTC, milliseconds.
-func appendTime(dst []byte, ms int64) []byte {
+// AppendTime appends RFC 3339, UTC, milliseconds.
+func AppendTime(dst []byte, ms int64) []byte {
 	return time.UnixMilli(ms).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
 }
 
@@ -81,11 +81,11 @@ func appendTextIf(dst []byte, name string, text []byte) []byte {
 	if len(text) == 0 {
 		return dst
 	}
-	return appendString(append(dst, name...), string(text))
+	return AppendString(append(dst, name...), string(text))
 }
 
-// appendString appends a JSON string.
-func appendString(dst []byte, s string) []byte {
+// AppendString appends a JSON string.
+func AppendString(dst []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
 			quoted, _ := json.Marshal(s) // of a string it never fails (encoding/json)

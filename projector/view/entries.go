@@ -240,6 +240,11 @@ func (s *span) behind(l *Line) bool {
 
 // lines calls fn for the lines of the span, newest first, until it answers false; more: there are others behind.
 func (r *Reading) lines(partition int, h journal.Handle, s span, fn func(*Line) (bool, error)) (more bool, err error) {
+	return r.linesOf(partition, h, s, func(_ *journal.Account, l *Line) (bool, error) { return fn(l) })
+}
+
+// linesOf is lines, with the account as the newest line of the same group left it.
+func (r *Reading) linesOf(partition int, h journal.Handle, s span, fn func(*journal.Account, *Line) (bool, error)) (more bool, err error) {
 	it, err := r.accounts(partition)
 	if err != nil {
 		return false, err
@@ -272,7 +277,7 @@ func (r *Reading) lines(partition int, h journal.Handle, s span, fn func(*Line) 
 			if l.TimeMS < s.fromMS || !wanted {
 				return !wanted && l.TimeMS >= s.fromMS, nil
 			}
-			if wanted, err = fn(&l); err != nil {
+			if wanted, err = fn(&g.account, &l); err != nil {
 				return false, err
 			}
 		}

@@ -72,11 +72,20 @@ func (w *wait) reached(seq uint64, waits bool) (bool, <-chan struct{}, error) {
 // WaitFor blocks until the projection reflects the position (`min_position`), or ctx ends. It fails at once when the
 // partition is folded no further. Seqs have no gaps over epochs, so the seq alone decides.
 func (v *View) WaitFor(ctx context.Context, at journal.Position) error {
+	return v.waitFor(ctx, at, true)
+}
+
+// Follow is WaitFor for who has time: nothing is folded sooner on its behalf.
+func (v *View) Follow(ctx context.Context, at journal.Position) error {
+	return v.waitFor(ctx, at, false)
+}
+
+func (v *View) waitFor(ctx context.Context, at journal.Position, hasten bool) error {
 	if at.Partition < 0 || at.Partition >= len(v.waits) {
 		return fmt.Errorf("wait for %v: there are %d partitions", at, len(v.waits))
 	}
 	for {
-		ok, changed, err := v.waits[at.Partition].reached(at.Seq, ctx.Err() == nil)
+		ok, changed, err := v.waits[at.Partition].reached(at.Seq, hasten && ctx.Err() == nil)
 		if err != nil {
 			return fmt.Errorf("wait for %v: %w", at, err)
 		}
