@@ -29,11 +29,16 @@ func (w *why) compareShard() {
 	if have == w.account {
 		return
 	}
+	w.Differences = append(w.Differences, w.differs(where, have))
+}
+
+// differs is the difference between an account that somebody has and the replay's.
+func (w *why) differs(where string, have journal.Account) WhyDifference {
 	r := record{kind: accountRecord}
 	d := WhyDifference{Where: where, Available: have.Available - w.account.Available, Reserved: have.Reserved - w.account.Reserved,
 		Have: describe(r, string(have.Append(nil))), Want: describe(r, string(w.account.Append(nil)))}
 	w.explain(&d, have)
-	w.Differences = append(w.Differences, d)
+	return d
 }
 
 // explain looks for the fewest events that make the difference: the newest that the shard does not have; or those, one after the other,
