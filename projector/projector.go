@@ -252,6 +252,16 @@ func (p *Projector) Lag(ctx context.Context) ([]Lag, error) {
 	return list, nil
 }
 
+// Stopped are the partitions that are folded no further.
+func (p *Projector) Stopped() (list []int) {
+	for _, pt := range p.parts {
+		if pt.shown().Stopped != "" {
+			list = append(list, pt.partition)
+		}
+	}
+	return list
+}
+
 // Behind is how many records of the partition's log are not folded, as far as the projector knows without asking the log.
 func (p *Projector) Behind(partition int) uint64 {
 	pt := p.byNo[partition]

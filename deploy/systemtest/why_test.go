@@ -2,13 +2,16 @@ package systemtest
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 
 	"walletd/gateway/client"
 	"walletd/journal"
 	"walletd/luascripts"
 	"walletd/projector/reconcile"
+	"walletd/projector/sweep"
 )
 
 // spoil writes an account's record in its shard by hand, and answers what was there.
@@ -103,4 +106,92 @@ func TestWhy(t *testing.T) {
 	if r := run(t, nil, "why", far, "--data", d.data, "-o", "csv"); r.code != 0 || !strings.Contains(r.stdout, ",1075,") {
 		t.Errorf("csv: %v", r)
 	}
+}
+
+// sweepOf is what is compared all the time.
+func (w *wallet) sweepOf() (r struct {
+	Sweep sweep.Report
+	Last  *struct{ OK bool }
+
+	Conservation map[string]int64
+	ChainsBroken []int `json:"chains_broken"`
+}) {
+	w.t.Helper()
+	a, err := callAt(w.admin, "GET", "/admin/v1/reconciliations", nil, nil)
+	if err != nil || a.status != 200 {
+		w.t.Fatalf("reconciliations: %v %v", a, err)
+	}
+	must(w.t, json.Unmarshal(a.body, &r))
+	return r
+}
+
+// TestTheRunningWalletFindsAForgedBalance: by itself, with its name, in the metric and in the log; and it forgets it when it is right again.
+func TestTheRunningWalletFindsAForgedBalance(t *testing.T) {
+	d := startDev(t, 8, "--reconcile-every", "1s")
+	d.fund("USD", 1_000, "payer", "payee")
+	d.atRest()
+	await(t, drainLimit, "full sweeps", func() error {
+		if r := d.sweepOf(); r.Sweep.Sweeps < 2 || r.Sweep.Book < 3 || len(r.Sweep.Differences) > 0 || r.Conservation["USD"] != 0 || len(r.ChainsBroken) > 0 {
+			return fmt.Errorf("%+v", r)
+		}
+		return nil
+	})
+	was := d.spoil("payee", func(a *journal.Account) { a.Available += 5 })
+	await(t, drainLimit, "the difference", func() error {
+		r := d.sweepOf().Sweep
+		if len(r.Differences) != 1 || r.Differences[0].Account != "payee" || r.Differences[0].Why.Available != 5 {
+			return fmt.Errorf("%+v", r)
+		}
+		return nil
+	})
+	if a, err := callAt(d.admin, "GET", "/metrics", nil, nil); err != nil || !strings.Contains(string(a.body), `wallet_reconcile_differences{asset="USD"} 1`) {
+		t.Error("the metric does not say it")
+	}
+	if said := d.proc.out.String(); !strings.Contains(said, "an account in a shard is not what the journal says") || !strings.Contains(said, "account=payee") {
+		t.Errorf("the log does not say it: %s", said)
+	}
+	d.spoil("payee", func(a *journal.Account) { *a = was })
+	await(t, drainLimit, "no difference", func() error {
+		if r := d.sweepOf().Sweep; len(r.Differences) > 0 {
+			return fmt.Errorf("%+v", r)
+		}
+		return nil
+	})
+	d.reconciled()
+	if r := d.sweepOf(); r.Last == nil || !r.Last.OK {
+		t.Errorf("the last report on demand: %+v", r.Last)
+	}
+}
+
+// TestTheSweepGivesNoFalseAlarm: under load, while partitions move, a shard's Redis dies and comes back empty, and walletd itself is killed.
+func TestTheSweepGivesNoFalseAlarm(t *testing.T) {
+	d := startDev(t, 8, "--reconcile-every", "1s")
+	l := startLoad(t, d.wallet)
+	quiet := func() {
+		t.Helper()
+		before := d.sweepOf().Sweep
+		await(t, recoverLimit, "a full sweep", func() error {
+			if r := d.sweepOf().Sweep; r.Sweeps < before.Sweeps+1 {
+				return fmt.Errorf("%d sweeps, last left out: %s", r.Sweeps, r.LastLeftOut)
+			}
+			return nil
+		})
+		if r := d.sweepOf().Sweep; len(r.Differences) > 0 || strings.Contains(d.proc.out.String(), "is not what the journal says") {
+			t.Fatalf("a false alarm: %+v", r.Differences)
+		}
+	}
+	l.advance(steady)
+	quiet()
+	d.mustRun("partition", "move", "0", "--to", "s2")
+	d.mustRun("partition", "move", "0", "--to", "s1")
+	quiet()
+	d.signalRedis(0, syscall.SIGKILL)
+	l.advance(steady)
+	quiet()
+	d.kill()
+	d.start()
+	l.advance(steady)
+	quiet()
+	d.check(l.stop())
+	quiet()
 }

@@ -33,6 +33,7 @@ func (n *node) adminHandler() http.Handler {
 		"GET /admin/v1/shards":                         n.adminShards,
 		"GET /admin/v1/lag":                            n.adminLag,
 		"POST /admin/v1/reconciliations":               n.adminReconcile,
+		"GET /admin/v1/reconciliations":                n.adminReconciliations,
 		"GET /admin/v1/accounts/{account}/why":         n.adminWhy,
 		"GET /admin/v1/events":                         n.adminEvents,
 		"GET /admin/v1/snapshots":                      n.adminSnapshots,

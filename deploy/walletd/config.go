@@ -42,9 +42,11 @@ type Config struct {
 	Origins      []string `koanf:"origins"`
 	Dev          bool     `koanf:"dev"` // accept one broker, no ACL, no token beyond loopback
 
-	KeyWindow time.Duration   `koanf:"key_window"` // how long shards remember keys; all keepers of a wallet have the same
-	Snapshots SnapshotsConfig `koanf:"snapshots"`
-	Events    EventsConfig    `koanf:"events"` // projector role
+	KeyWindow time.Duration `koanf:"key_window"` // how long shards remember keys; all keepers of a wallet have the same
+	// ReconcileEvery is how long the projector takes to compare every live account with the journal's fold once; 0: it does not.
+	ReconcileEvery time.Duration   `koanf:"reconcile_every"`
+	Snapshots      SnapshotsConfig `koanf:"snapshots"`
+	Events         EventsConfig    `koanf:"events"` // projector role
 
 	ZooKeeperAuth string `koanf:"zookeeper_auth"` // user:password of the digest ACL
 }
@@ -61,13 +63,15 @@ type ShardConfig struct {
 const (
 	keyWindowDefault = 72 * time.Hour
 	keyWindowMin     = time.Second
+
+	reconcileEveryDefault = time.Hour
 )
 
 // configDefaults are the values of keys that nobody sets.
 var configDefaults = map[string]any{
 	"cluster": "main", "partitions": 8, "topic": "wallet.journal", "replicas": 3,
 	"http": "127.0.0.1:8080", "admin": "127.0.0.1:8081", "reads_http": "127.0.0.1:8082", "dev": false,
-	"key_window":     keyWindowDefault.String(),
+	"key_window": keyWindowDefault.String(), "reconcile_every": reconcileEveryDefault.String(),
 	"events.publish": false, "events.topic": eventsTopicName,
 	"snapshots.at": "00:00", "snapshots.every_events": 0, "snapshots.keep": 3, "snapshots.keep_days": 7,
 }
@@ -75,7 +79,7 @@ var configDefaults = map[string]any{
 // configKeys are all keys that may be set, as they stand in YAML, a dot before what is nested; WALLETD_<KEY> in the environment
 // (with _ for the dot), --<key> as a flag.
 var configKeys = []string{"cluster", "partitions", "assets", "shards", "spares", "zookeeper", "kafka", "topic", "replicas", "keeps", "id", "http", "admin",
-	"projector_url", "reads_http", "data", "token", "origins", "dev", "zookeeper_auth", "key_window",
+	"projector_url", "reads_http", "data", "token", "origins", "dev", "zookeeper_auth", "key_window", "reconcile_every",
 	"events.publish", "events.topic",
 	"snapshots.dir", "snapshots.at", "snapshots.every_events", "snapshots.keep", "snapshots.keep_days",
 	"snapshots.s3.endpoint", "snapshots.s3.bucket", "snapshots.s3.prefix", "snapshots.s3.region", "snapshots.s3.access_key", "snapshots.s3.secret_key"}
@@ -221,6 +225,7 @@ func (c *Config) validate(r roles) error {
 	}
 	miss(c.Partitions < 1 || c.Partitions > 1024, "partitions is %d; 1 to 1024 are possible", c.Partitions)
 	miss(c.KeyWindow < keyWindowMin, "key_window is %v; %v at least (key_window: 72h)", c.KeyWindow, keyWindowMin)
+	miss(c.ReconcileEvery < 0, "reconcile_every is %v; 0 is never (reconcile_every: 1h)", c.ReconcileEvery)
 	miss(len(c.ZooKeeper) == 0, "zookeeper names no server (zookeeper: [host:2181, …])")
 	miss((r.keeper || r.projector || r.init) && len(c.Kafka) == 0, "kafka names no broker (kafka: [host:9092, …])")
 	miss((r.keeper || r.init) && len(c.Shards) == 0, "shards is empty (shards: [{id: s1, addr: host:6379}, …])")

@@ -26,7 +26,7 @@ type devOptions struct {
 	data, http, admin, journal, readyFile string
 	fresh                                 bool
 	shards, partitions, replicas          int
-	keyWindow                             time.Duration
+	keyWindow, reconcileEvery             time.Duration
 	events                                bool
 }
 
@@ -53,6 +53,7 @@ balance is there, rebuilt from the journal.`,
 	f.StringVar(&o.journal, "journal", "", "file or kafka (file, or as in the data directory)")
 	f.DurationVar(&o.keyWindow, "key-window", keyWindowDefault, "how long shards remember keys; older ones are answered from the projection")
 	f.BoolVar(&o.events, "events", false, "publish the public events in the topic wallet.events (with --journal kafka)")
+	f.DurationVar(&o.reconcileEvery, "reconcile-every", reconcileEveryDefault, "compare every account in the shards with the journal's fold once in this time; 0: never")
 	f.StringVar(&o.readyFile, "ready-file", "", "write addresses and pids here, as JSON, when everything answers")
 	f.DurationVar(&a.journalDelay, "journal-delay", 0, "for measurements: wait so long before every append to the journal becomes durable")
 	return cmd
@@ -70,6 +71,8 @@ func (o *devOptions) check() error {
 		return exit(exitUsage, "--shards %d: more than the %d partitions", o.shards, o.partitions)
 	case o.keyWindow < keyWindowMin:
 		return exit(exitUsage, "--key-window %v: %v at least", o.keyWindow, keyWindowMin)
+	case o.reconcileEvery < 0:
+		return exit(exitUsage, "--reconcile-every %v: 0 (never) at least", o.reconcileEvery)
 	case o.journal != "" && o.journal != "file" && o.journal != "kafka":
 		return exit(exitUsage, "--journal %s: file or kafka", o.journal)
 	}
@@ -126,7 +129,7 @@ func (a *app) dev(ctx context.Context, o devOptions) (err error) {
 		return err
 	}
 	n := &node{
-		cfg:    nodeConfig{partitions: dir.Partitions, assets: dir.Assets, id: "dev", keeps: dir.Shards, wallet: dir.Wallet, projection: dir.projectionDir(), snapshots: devSnapshots(dir.path), keyWindow: o.keyWindow, dev: true, token: a.token, whole: true},
+		cfg:    nodeConfig{partitions: dir.Partitions, assets: dir.Assets, id: "dev", keeps: dir.Shards, wallet: dir.Wallet, projection: dir.projectionDir(), snapshots: devSnapshots(dir.path), keyWindow: o.keyWindow, reconcileEvery: o.reconcileEvery, dev: true, token: a.token, whole: true},
 		log:    log,
 		source: router, store: router, moves: router, election: router,
 		logger: logger, public: public, admin: admin,

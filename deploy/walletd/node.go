@@ -24,6 +24,7 @@ import (
 	"walletd/projector/events"
 	"walletd/projector/events/kafkatopic"
 	"walletd/projector/snapshot"
+	"walletd/projector/sweep"
 	"walletd/projector/view"
 	"walletd/shardrouter"
 	"walletd/shardrouter/keeper"
@@ -47,10 +48,12 @@ type nodeConfig struct {
 	snapshots    SnapshotsConfig
 	events       eventsTopic
 	keyWindow    time.Duration // how long shards remember keys
-	dev          bool          // of one machine, or accepting less: drills need no consent
-	token        string
-	origins      []string
-	whole        bool // it does not begin with a journal that is damaged in part
+
+	reconcileEvery time.Duration // how long a sweep over all live accounts takes; 0: there is none
+	dev            bool          // of one machine, or accepting less: drills need no consent
+	token          string
+	origins        []string
+	whole          bool // it does not begin with a journal that is damaged in part
 }
 
 // node is one process's parts. The fields above the blank line are given, the others come about in run.
@@ -67,7 +70,9 @@ type node struct {
 	registry    *prometheus.Registry
 	lanes       *lane.Lanes
 	view        *view.View
-	live        liveAccounts // for auditors
+	live        liveAccounts   // for auditors
+	sweeper     *sweep.Sweeper // nil without a projection, or where nothing is to be compared
+	audits      audits
 	projector   *projector.Projector
 	happened    *events.Source
 	publisher   *events.Publisher // nil where events are not published
@@ -108,6 +113,9 @@ func (n *node) run(ctx context.Context, r roles, ready func(context.Context) err
 	}
 	if n.taker != nil {
 		parts.Go(func() error { return quiet(inner, n.taker.Run(inner)) })
+	}
+	if n.sweeper != nil {
+		parts.Go(func() error { return quiet(inner, n.sweeper.Run(inner)) })
 	}
 	doors := n.doors(r)
 	for _, d := range doors {

@@ -13,6 +13,7 @@ import (
 	"walletd/luascripts"
 	"walletd/projector"
 	"walletd/projector/reconcile"
+	"walletd/projector/sweep"
 	"walletd/projector/view"
 	"walletd/shardrouter/keeper"
 )
@@ -43,6 +44,19 @@ func (n *node) createProjector() error {
 		return errors.Join(err, v.Close())
 	}
 	n.registry.MustRegister(n.projector)
+	return n.createSweeper()
+}
+
+// createSweeper makes what holds the live shards against the projection all the time (decision 27).
+func (n *node) createSweeper() (err error) {
+	if n.cfg.reconcileEvery == 0 {
+		return nil
+	}
+	n.sweeper, err = sweep.New(sweep.Config{View: n.view, Live: &n.live, Assets: n.cfg.assets, Logger: n.logger, Every: n.cfg.reconcileEvery})
+	if err != nil {
+		return errors.Join(err, n.view.Close())
+	}
+	n.registry.MustRegister(n.sweeper)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"walletd/gateway/client"
 	"walletd/projector/reconcile"
+	"walletd/projector/sweep"
 	"walletd/projector/view"
 )
 
@@ -29,12 +31,101 @@ func (n *node) adminReconcile(w http.ResponseWriter, r *http.Request) {
 		problem(w, "not_found", "this process does not read the journal; ask one with the projector role")
 		return
 	}
-	report, err := n.reconcile(r.Context(), nil)
+	if !n.audits.begin() {
+		problem(w, "in_progress", "a reconciliation is under way: GET /admin/v1/reconciliations shows how far it is")
+		return
+	}
+	report, err := n.reconcile(r.Context(), n.audits.progress)
+	n.audits.end(reconciliation{report.OK(), report}, err)
 	if err != nil {
 		problem(w, "journal_unavailable", err.Error())
 		return
 	}
 	answer(w, http.StatusOK, reconciliation{report.OK(), report})
+}
+
+// audits remembers the reconciliation under way, and the last one.
+type audits struct {
+	mu          sync.Mutex // guards the rest
+	running     bool
+	done, total int64
+	last        *reconciliation
+	lastMS      int64
+	failed      string
+}
+
+// begin is false while another runs: it reads the whole journal.
+func (a *audits) begin() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.running {
+		return false
+	}
+	a.running, a.done, a.total = true, 0, 0
+	return true
+}
+
+func (a *audits) progress(done, total int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.done, a.total = done, total
+}
+
+func (a *audits) end(r reconciliation, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.running, a.failed = false, ""
+	if err != nil {
+		a.failed = err.Error()
+		return
+	}
+	a.last, a.lastMS = &r, time.Now().UnixMilli()
+}
+
+// reconciliations is what GET /admin/v1/reconciliations answers.
+type reconciliations struct {
+	Running *auditProgress  `json:"running,omitempty"`
+	Last    *reconciliation `json:"last,omitempty"` // on demand
+	LastAt  *time.Time      `json:"last_at,omitempty"`
+	Failed  string          `json:"failed,omitempty"` // why the last one on demand came to no end
+
+	Sweep        *sweep.Report    `json:"sweep,omitempty"`        // all the time: shards against the projection
+	Conservation map[string]int64 `json:"conservation,omitempty"` // minor units by asset: 0, or money was created or lost
+	ChannelsOff  int              `json:"channels_off"`
+	ChainsBroken []int            `json:"chains_broken"` // partitions whose journal is damaged, or that are folded no further
+}
+
+// auditProgress is in records of the journal.
+type auditProgress struct {
+	Done  int64 `json:"done"`
+	Total int64 `json:"total"`
+}
+
+// adminReconciliations tells how far a reconciliation is, what the last one found, and what is compared all the time.
+func (n *node) adminReconciliations(w http.ResponseWriter, _ *http.Request) {
+	n.audits.mu.Lock()
+	r := reconciliations{Last: n.audits.last, Failed: n.audits.failed, ChainsBroken: []int{}}
+	if n.audits.running {
+		r.Running = &auditProgress{n.audits.done, n.audits.total}
+	}
+	if r.Last != nil {
+		at := time.UnixMilli(n.audits.lastMS).UTC()
+		r.LastAt = &at
+	}
+	n.audits.mu.Unlock()
+	if n.sweeper != nil {
+		report := n.sweeper.Report()
+		r.Sweep = &report
+	}
+	if n.view != nil {
+		c := n.view.Conservation()
+		r.Conservation, r.ChannelsOff = map[string]int64{}, len(c.Off)
+		for asset, sum := range c.Error {
+			r.Conservation[n.cfg.assets.Code(asset)] = sum
+		}
+		r.ChainsBroken = append(r.ChainsBroken, n.projector.Stopped()...)
+	}
+	answer(w, http.StatusOK, r)
 }
 
 func (a *app) reconcileCmd() *cobra.Command {
@@ -85,7 +176,12 @@ func (a *app) reconciliation(cmd *cobra.Command, data, path, admin string) (reco
 		return reconcile.Report{}, exit(exitUsage, "--admin: %w", err)
 	}
 	defer rest.Close()
+	b := a.bar("replay")
+	defer b.done()
+	showing, shown := context.WithCancel(cmd.Context())
+	go a.followAudit(showing, rest, b)
 	answer, err := rest.Reconcile(cmd.Context())
+	shown()
 	if err != nil {
 		return reconcile.Report{}, err
 	}
@@ -94,6 +190,26 @@ func (a *app) reconciliation(cmd *cobra.Command, data, path, admin string) (reco
 		return reconcile.Report{}, fmt.Errorf("reconcile: read the answer: %w", err)
 	}
 	return report.Report, nil
+}
+
+// followAudit shows on a terminal how far a running wallet's reconciliation is, until ctx ends.
+func (a *app) followAudit(ctx context.Context, rest *client.REST, b *bar) {
+	if b.bar == nil {
+		return
+	}
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		var r reconciliations
+		if rest.Operate(ctx, http.MethodGet, "/admin/v1/reconciliations", nil, &r) == nil && r.Running != nil {
+			b.set(r.Running.Done, r.Running.Total)
+		}
+	}
 }
 
 // adminOf asks the server where its operators' listener is.

@@ -120,7 +120,7 @@ func Why(ctx context.Context, c WhyConfig) (*Explanation, error) {
 		return nil, ErrNoAccount
 	}
 	w.compareShard()
-	if err := w.compareView(); err != nil {
+	if err := w.compareView(ctx); err != nil {
 		return nil, fmt.Errorf("why: %w", err)
 	}
 	w.list()

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -119,9 +120,14 @@ func (w *why) run(available, reserved journal.Amount) (from, to int, how string)
 }
 
 // compareView holds every line of the projection's statement against the replay.
-func (w *why) compareView() (err error) {
+func (w *why) compareView(ctx context.Context) (err error) {
 	if w.c.View == nil {
 		return nil
+	}
+	if w.c.Live != nil { // somebody folds
+		ctx, cancel := context.WithTimeout(ctx, w.c.Patience)
+		_ = w.c.View.WaitFor(ctx, w.at) // what has not come is said below
+		cancel()
 	}
 	r := w.c.View.Read()
 	defer func() { err = errors.Join(err, r.Close()) }()

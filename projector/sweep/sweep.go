@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"walletd/journal"
 	"walletd/projector/reconcile"
@@ -67,7 +70,8 @@ type Sweeper struct {
 	config Config
 	began  time.Time
 
-	pages int // of the last sweep; owned by Run
+	pages  atomic.Int64 // of the last sweep
+	pacing sync.Mutex   // held by who pauses
 
 	mu sync.Mutex // guards what follows
 	state
@@ -89,52 +93,67 @@ func (s *Sweeper) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// triesMax is how often a page is tried in one sweep before it is left out.
-const triesMax = 3
+const (
+	triesMax = 3  // how often a page is tried in one sweep before the rest of its partition is left out
+	abreast  = 16 // partitions that are compared at a time: each waits for its projection, which is folded every few seconds
+)
 
-// sweep goes once through the whole book. A partition that cannot be compared is tried again when the others are done.
+// sweep goes once through the whole book.
 func (s *Sweeper) sweep(ctx context.Context) {
 	s.begin()
-	type rest struct {
-		partition int
-		behind    journal.Handle
-	}
-	var todo []rest
+	var group errgroup.Group
+	group.SetLimit(abreast)
+	var pages, leftOut atomic.Int64
 	for _, p := range s.config.Partitions() {
-		todo = append(todo, rest{partition: p})
-	}
-	pages, whole := 0, true
-	for try := 1; len(todo) > 0; try++ {
-		var again []rest
-		for _, t := range todo {
-			for done := false; !done && ctx.Err() == nil; pages++ {
-				next, end, err := s.page(ctx, t.partition, t.behind)
-				if err != nil {
-					again = append(again, t)
-					s.left(t.partition, err)
-					s.pause(ctx)
-					break
-				}
-				t.behind, done = next, end
-				s.pause(ctx)
+		group.Go(func() error {
+			n, whole := s.partition(ctx, p)
+			pages.Add(int64(n))
+			if !whole {
+				leftOut.Add(1)
 			}
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		if todo = again; try == triesMax && len(todo) > 0 {
-			todo, whole = nil, false
-		}
+			return nil
+		})
 	}
-	s.pages = pages
-	s.end(whole)
+	_ = group.Wait() // none fails: what could not be compared is told by the report
+	if ctx.Err() != nil {
+		return
+	}
+	s.pages.Store(pages.Load())
+	s.end(leftOut.Load() == 0)
+	if pages.Load() == 0 { // nothing is folded here
+		sleep(ctx, s.config.PauseMax)
+	}
 }
 
-// pause waits as long as the sweep's time gives.
+// partition compares a partition's accounts page by page.
+func (s *Sweeper) partition(ctx context.Context, partition int) (pages int, whole bool) {
+	var behind journal.Handle
+	for tries := 0; ctx.Err() == nil; pages++ {
+		next, end, err := s.page(ctx, partition, behind)
+		s.pause(ctx)
+		switch {
+		case err == nil && end:
+			return pages + 1, true
+		case err == nil:
+			behind, tries = next, 0
+		default:
+			s.left(partition, err)
+			if tries++; tries == triesMax {
+				return pages + 1, false
+			}
+			sleep(ctx, s.config.PauseMax)
+		}
+	}
+	return pages, false
+}
+
+// pause waits as long as the sweep's time gives; those that do so wait one after the other.
 func (s *Sweeper) pause(ctx context.Context) {
+	s.pacing.Lock()
+	defer s.pacing.Unlock()
 	d := s.config.PauseMax
-	if s.pages > 0 {
-		d = min(s.config.Every/time.Duration(s.pages), d)
+	if pages := s.pages.Load(); pages > 0 {
+		d = min(s.config.Every/time.Duration(pages), d)
 	}
 	sleep(ctx, max(d, s.config.PauseMin))
 }
