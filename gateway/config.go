@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"walletd/gateway/push"
 	"walletd/gateway/tcc"
 	"walletd/journal"
 	"walletd/journal/rows"
@@ -18,6 +19,7 @@ type Config struct {
 	Shards     rows.Shards
 	Reads      http.Handler // the routes of NewReads: local, or a proxy to a projector
 	Past       tcc.Past     // keys that shards have evicted; nil: they are answered projection_behind
+	Feed       push.Feed    // what happens to accounts; nil: subscribe is not served
 	Logger     *slog.Logger
 	Metrics    *Metrics
 
@@ -27,6 +29,9 @@ type Config struct {
 
 	MaxInFlight    int           // acts a WebSocket session may have under way
 	OutboundMax    int           // bytes of replies a session may have unsent before it is cut as a slow consumer
+	PushesMax      int           // bytes of pushes a session may have unsent before it is
+	UnsentMax      int           // bytes of pushes of all sessions together, above which those that are behind are
+	ChannelsMax    int           // subscriptions of a session
 	PingEvery      time.Duration // {} from the server
 	ConnectTimeout time.Duration // for the first message of a session
 	ActTimeout     time.Duration // REST: how long a request waits for its outcome
@@ -43,12 +48,16 @@ func (c *Config) withDefaults() {
 	set(&c.ConnectTimeout, 10*time.Second)
 	set(&c.ActTimeout, 15*time.Second)
 	set(&c.WriteTimeout, 10*time.Second)
-	if c.MaxInFlight == 0 {
-		c.MaxInFlight = 4096
+	count := func(n *int, v int) {
+		if *n == 0 {
+			*n = v
+		}
 	}
-	if c.OutboundMax == 0 {
-		c.OutboundMax = 8 << 20
-	}
+	count(&c.MaxInFlight, 4096)
+	count(&c.OutboundMax, 8<<20)
+	count(&c.PushesMax, 1<<20)
+	count(&c.UnsentMax, 256<<20)
+	count(&c.ChannelsMax, 1000)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"strconv"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"walletd/gateway/push"
 	"walletd/journal"
 )
 
@@ -57,6 +59,27 @@ func (m *Metrics) past(counts func() (found, cleared, failed uint64)) {
 				return float64([]uint64{found, cleared, failed}[i])
 			}))
 	}
+}
+
+// pushes registers what subscribers are told.
+func (m *Metrics) pushes(hub *push.Hub, unsent *atomic.Int64) {
+	if m.reg == nil {
+		return
+	}
+	count := func(name, help string, of func(push.Stats) uint64, labels prometheus.Labels) {
+		m.reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels}, func() float64 { return float64(of(hub.Stats())) }))
+	}
+	m.reg.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "wallet_subscriptions", Help: "Accounts that WebSocket sessions have subscribed to, each once a session."},
+			func() float64 { return float64(hub.Stats().Subscriptions) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "wallet_pushes_unsent_bytes", Help: "Pushes that sessions have not been sent yet."},
+			func() float64 { return float64(unsent.Load()) }))
+	count("wallet_pushes_total", "Events pushed to subscribers.", func(s push.Stats) uint64 { return s.Pushed }, nil)
+	count("wallet_push_gaps_total", "Times that a subscription missed something and asked the projection for it.", func(s push.Stats) uint64 { return s.Filled }, nil)
+	count("wallet_push_interrupted_total", "Sessions ended because events that they were owed could not be had.", func(s push.Stats) uint64 { return s.Cut }, nil)
+	const help = "Subscribes by how they began: with the events since, or with a balance."
+	count("wallet_subscribes_total", help, func(s push.Stats) uint64 { return s.Resumed }, prometheus.Labels{"begin": "recovered"})
+	count("wallet_subscribes_total", help, func(s push.Stats) uint64 { return s.Snapshots }, prometheus.Labels{"begin": "snapshot"})
 }
 
 func (m *Metrics) settled(s journal.Status) {

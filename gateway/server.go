@@ -15,6 +15,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"walletd/gateway/push"
 	"walletd/gateway/tcc"
 	"walletd/gateway/wire"
 )
@@ -26,6 +27,8 @@ type Server struct {
 	tcc      *tcc.Coordinator
 	desk     *desk
 	names    *names
+	hub      *push.Hub    // nil: nobody tells what happens
+	unsent   atomic.Int64 // bytes of pushes that sessions have not been sent
 	mux      *http.ServeMux
 	upgrader websocket.Upgrader
 
@@ -45,8 +48,12 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, tcc: c, desk: &desk{tcc: c}, mux: http.NewServeMux(), sessions: map[*session]struct{}{}}
 	s.names = newNames(s.desk)
 	cfg.Metrics.past(c.PastCounts)
+	if cfg.Feed != nil {
+		s.hub = push.New(push.Config{Partitions: cfg.Partitions, Assets: cfg.Assets, Feed: cfg.Feed, Name: s.names.find, Logger: cfg.Logger})
+		cfg.Metrics.pushes(s.hub, &s.unsent)
+	}
 	s.upgrader = websocket.Upgrader{
-		ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10,
+		ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10, WriteBufferPool: &sync.Pool{}, // most sessions write seldom
 		HandshakeTimeout: cfg.ConnectTimeout, Subprotocols: []string{"wallet.v1.json"},
 		CheckOrigin:       s.originAllowed,
 		EnableCompression: false, // costs more than the bytes it saves on loopback and in one data centre
@@ -227,6 +234,9 @@ func (s *Server) Drain(ctx context.Context) {
 		ss.drain(ctx)
 	}
 	s.ended.Wait()
+	if s.hub != nil {
+		s.hub.Close()
+	}
 }
 
 // Sessions is the number of open WebSocket sessions.

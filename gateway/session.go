@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/gorilla/websocket"
 
+	"walletd/gateway/push"
 	"walletd/gateway/wire"
 	"walletd/journal"
 	"walletd/journal/rows"
@@ -23,6 +24,7 @@ import (
 const (
 	closeSlowConsumer   = 4001
 	closeSilent         = 4002 // no answer to two pings
+	closeInterrupted    = 4003 // pushes that are owed cannot be had here
 	closeConnectTimeout = 4408
 	closeBadToken       = 4500
 )
@@ -52,7 +54,9 @@ type session struct {
 	slots  []slot
 	free   []uint32
 	used   int
-	idle   chan struct{} // closed when used falls to 0 while draining
+	idle   chan struct{}                 // closed when used falls to 0 while draining
+	subs   map[string]*push.Subscription // by channel
+	pushed int                           // bytes of pushes in out
 	closed bool
 	code   int
 }
@@ -66,10 +70,11 @@ type slot struct {
 	ask     *ask // what the reply needs besides; nil for transfers
 }
 
-// ask is what the reply to a balance, reserve, confirm or cancel needs.
+// ask is what the reply to a balance, reserve, confirm, cancel or subscribe needs.
 type ask struct {
 	account string
 	reserve *wire.ReservationReply
+	opens   *push.Subscription // a subscribe
 }
 
 // batch is one batch under way.
@@ -121,6 +126,7 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 	ss.read(authorized)
 	ss.end(websocket.CloseAbnormalClosure)
 	<-written
+	ss.closeSubscriptions()
 	s.mu.Lock()
 	delete(s.sessions, ss)
 	s.mu.Unlock()
@@ -218,11 +224,18 @@ func (ss *session) write() {
 		}
 		ss.mu.Lock()
 		buf, ss.out = ss.out, buf[:0]
-		closed := ss.closed
+		closed, pushed := ss.closed, ss.pushed
+		ss.pushed = 0
 		ss.mu.Unlock()
 		if len(buf) > 0 && !ss.writeFrames(buf) {
 			ss.end(websocket.CloseAbnormalClosure)
 			closed = true
+		}
+		if pushed > 0 {
+			ss.s.unsent.Add(-int64(pushed))
+			if cap(buf) > pushBufferKept {
+				buf = nil
+			}
 		}
 		if closed {
 			ss.sayGoodbye()
@@ -267,7 +280,7 @@ func (ss *session) sayGoodbye() {
 }
 
 var closeText = map[int]string{
-	closeSlowConsumer: "slow consumer: read faster", closeSilent: "no answer to two pings", closeConnectTimeout: "no connect in time",
+	closeSlowConsumer: "slow consumer: read faster", closeInterrupted: "pushes interrupted: reconnect and subscribe with since", closeSilent: "no answer to two pings", closeConnectTimeout: "no connect in time",
 	closeBadToken: "bad token", websocket.CloseUnsupportedData: "this subprotocol speaks text", websocket.CloseServiceRestart: "draining: reconnect",
 	websocket.CloseMessageTooBig: "message above 1 MiB",
 }
@@ -294,16 +307,26 @@ func (ss *session) reply(appendTo func([]byte) []byte) {
 
 // wakeLocked wakes the writer, and cuts a session that does not read its replies.
 func (ss *session) wakeLocked() {
-	if len(ss.out) > ss.s.cfg.OutboundMax && !ss.closed {
-		ss.closed, ss.code = true, closeSlowConsumer
-		ss.out = ss.out[:0]
-		close(ss.done)
-		_ = ss.ws.NetConn().SetWriteDeadline(time.Now()) // a writer that is stuck gives up
+	if len(ss.out) > ss.s.cfg.OutboundMax {
+		ss.cutLocked(closeSlowConsumer)
 	}
 	select {
 	case ss.wake <- struct{}{}:
 	default:
 	}
+}
+
+// cutLocked ends the session at once: what waits is forgotten.
+func (ss *session) cutLocked(code int) {
+	if ss.closed {
+		return
+	}
+	ss.closed, ss.code = true, code
+	ss.out = ss.out[:0]
+	ss.s.unsent.Add(-int64(ss.pushed))
+	ss.pushed = 0
+	close(ss.done)
+	_ = ss.ws.NetConn().SetWriteDeadline(time.Now()) // a writer that is stuck gives up
 }
 
 // drain lets the session's acts finish for as long as ctx lasts and then ends it.

@@ -18,7 +18,7 @@ func (ss *session) handle(line []byte, authorized bool) bool {
 	if !ss.connected {
 		return ss.connect(m, authorized)
 	}
-	if ss.s.draining.Load() && m.Command >= wire.CommandTransfer && m.Command <= wire.CommandCancel {
+	if ss.s.draining.Load() && (m.Command >= wire.CommandTransfer && m.Command <= wire.CommandCancel || m.Command == wire.CommandSubscribe) {
 		ss.fail(m.ID, &wire.Problem{Code: "draining"})
 		return true
 	}
@@ -46,6 +46,10 @@ func (ss *session) handle(line []byte, authorized bool) bool {
 			return false
 		}
 		ss.reply(func(dst []byte) []byte { return wire.AppendOKEmpty(dst, m.ID) })
+	case wire.CommandSubscribe:
+		ss.subscribe(m.ID, &m.Subscribe)
+	case wire.CommandUnsubscribe:
+		ss.unsubscribe(m.ID, &m.Subscribe)
 	default:
 		ss.fail(m.ID, &wire.Problem{Code: "unknown_command", Detail: m.Command.String() + " is not served"})
 	}
@@ -192,21 +196,36 @@ func (ss *session) Settle(outcomes []rows.Outcome) {
 		settled++
 		ss.s.cfg.Metrics.settled(o.Status)
 		tag, start := uint32(o.Tag), len(ss.out)
+		if ask := ss.slots[tag].ask; ask != nil && ask.opens != nil {
+			settled--
+			ss.opened(ask.opens, o) // which is answered later
+			continue
+		}
 		ss.settle(&ss.slots[tag], o)
 		if o.Replayed && len(ss.out) > start && ss.slots[tag].batch == nil {
 			ss.out = append(wire.MarkReplayed(ss.out[:len(ss.out)-1]), '\n')
 		}
-		ss.slots[tag] = slot{}
-		ss.free = append(ss.free, tag)
-		ss.used--
+		ss.release(tag)
 	}
-	ss.s.cfg.Metrics.inFlight.Sub(float64(settled))
+	ss.settledLocked(settled)
+	if !ss.closed {
+		ss.wakeLocked()
+	}
+}
+
+// release gives a slot back. ss.mu is held.
+func (ss *session) release(tag uint32) {
+	ss.slots[tag] = slot{}
+	ss.free = append(ss.free, tag)
+	ss.used--
+}
+
+// settledLocked counts what is no longer under way, and tells a drain that nothing is. ss.mu is held.
+func (ss *session) settledLocked(n int) {
+	ss.s.cfg.Metrics.inFlight.Sub(float64(n))
 	if ss.used == 0 && ss.idle != nil {
 		close(ss.idle)
 		ss.idle = nil
-	}
-	if !ss.closed {
-		ss.wakeLocked()
 	}
 }
 
@@ -252,9 +271,12 @@ func (ss *session) settleBalance(sl *slot, o *rows.Outcome) {
 		ss.out = append(wire.AppendErr(ss.out, sl.message, problemOf(o.Op, o.Status, o.Detail)), '\n')
 		return
 	}
-	reply := wire.BalanceReply{Account: sl.ask.account, Asset: ss.s.cfg.Assets.Code(a.Asset), Available: a.Available, Reserved: a.Reserved,
+	ss.out = append(wire.AppendOKBalance(ss.out, sl.message, ss.balanceReply(sl.ask.account, &a, o)), '\n')
+}
+
+func (ss *session) balanceReply(account string, a *journal.Account, o *rows.Outcome) *wire.BalanceReply {
+	return &wire.BalanceReply{Account: account, Asset: ss.s.cfg.Assets.Code(a.Asset), Available: a.Available, Reserved: a.Reserved,
 		Version: a.Version, Position: o.Position}
-	ss.out = append(wire.AppendOKBalance(ss.out, sl.message, &reply), '\n')
 }
 
 // settleResolved answers a confirm or cancel. The names of its accounts are mostly remembered; where they are not, a

@@ -225,36 +225,6 @@ func parseTime(text string) (time.Time, error) {
 	return time.Time{}, exit(exitUsage, "%q is no time; write 2026-11-20T00:00:00Z or 2026-11-20", text)
 }
 
-// watchBalance reads once a second: pushes come with subscriptions.
-func (a *app) watchBalance(cmd *cobra.Command, id string) error {
-	w, err := a.dial(cmd.Context())
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	var last uint64
-	for {
-		v, err := w.Balance(cmd.Context(), id)
-		if cmd.Context().Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if v.Version != last {
-			last = v.Version
-			if err := w.showBalance(&v); err != nil {
-				return err
-			}
-		}
-		select {
-		case <-cmd.Context().Done():
-			return nil
-		case <-time.After(time.Second):
-		}
-	}
-}
-
 func (a *app) entriesCmd() *cobra.Command {
 	var q client.EntriesQuery
 	var from, to string

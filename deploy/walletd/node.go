@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"walletd/gateway"
+	"walletd/gateway/push"
 	"walletd/gateway/tcc"
 	"walletd/journal"
 	"walletd/projector"
@@ -26,6 +27,7 @@ import (
 	"walletd/projector/snapshot"
 	"walletd/projector/sweep"
 	"walletd/projector/view"
+	"walletd/projector/watch"
 	"walletd/shardrouter"
 	"walletd/shardrouter/keeper"
 	"walletd/shardrouter/lane"
@@ -74,6 +76,7 @@ type node struct {
 	sweeper     *sweep.Sweeper // nil without a projection, or where nothing is to be compared
 	audits      audits
 	projector   *projector.Projector
+	watch       *watch.Watch
 	happened    *events.Source
 	publisher   *events.Publisher // nil where events are not published
 	eventsTopic *kafkatopic.Topic
@@ -242,8 +245,9 @@ func looksEmpty(ctx context.Context, log journal.Log) (bool, error) {
 func (n *node) createGateway() (err error) {
 	reads := n.reads()
 	var past tcc.Past
+	var feed push.Feed
 	if reads != nil {
-		past = viewPast{n.view}
+		past, feed = viewPast{n.view}, localFeed{n.watch}
 	} else {
 		target, err := url.Parse(n.cfg.projectorURL)
 		if err != nil || target.Host == "" {
@@ -252,7 +256,7 @@ func (n *node) createGateway() (err error) {
 		reads = proxyTo(target)
 		past = &remotePast{url: target.JoinPath(pastPath).String(), token: n.cfg.token, wallet: n.pastName(), client: &http.Client{}}
 	}
-	n.gateway, err = gateway.New(gateway.Config{Assets: n.cfg.assets, Partitions: n.cfg.partitions, Shards: n.lanes, Reads: reads, Past: past, Logger: n.logger,
+	n.gateway, err = gateway.New(gateway.Config{Assets: n.cfg.assets, Partitions: n.cfg.partitions, Shards: n.lanes, Reads: reads, Past: past, Feed: feed, Logger: n.logger,
 		Metrics: gateway.NewMetrics(n.registry), Token: n.cfg.token, Admin: "http://" + n.admin.Addr().String(), Origins: n.cfg.origins})
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"walletd/projector/reconcile"
 	"walletd/projector/sweep"
 	"walletd/projector/view"
+	"walletd/projector/watch"
 	"walletd/shardrouter/keeper"
 )
 
@@ -38,8 +39,8 @@ func (n *node) createProjector() error {
 	if err != nil {
 		return exit(exitFailed, "%w (the projection may be deleted: it is rebuilt from the journal)", err)
 	}
-	n.view = v
-	n.projector, err = projector.New(projector.Config{Log: n.log, View: v, Assets: n.cfg.assets, Logger: n.logger})
+	n.view, n.watch = v, watch.New(v)
+	n.projector, err = projector.New(projector.Config{Log: n.log, View: v, Assets: n.cfg.assets, Logger: n.logger, Watch: n.watch})
 	if err != nil {
 		return errors.Join(err, v.Close())
 	}

@@ -142,6 +142,7 @@ func (c *Client) at(now time.Time) {
 		}
 		ends = c.endAll(context.DeadlineExceeded, func(s *slot) bool { return s.deadline.Before(now) })
 	}
+	c.askAgain(now)
 	cut := c.listen(now)
 	c.rouse()
 	c.mu.Unlock()

@@ -24,12 +24,17 @@ var ErrSlow = errors.New("subscriber is too slow")
 // Event is what happened to an account.
 type Event struct {
 	Type         string         `json:"type"` // transfer.sent, transfer.received, reservation.tried, .confirmed, .cancelled, .expired, account.changed
-	Transfer     string         `json:"transfer"`
-	Reservation  string         `json:"reservation"`
-	Amount       journal.Amount `json:"amount"`
-	Available    journal.Amount `json:"available"`
+	Account      string         `json:"account"`
+	Asset        string         `json:"asset"`
+	Transfer     string         `json:"transfer,omitempty"`
+	Reservation  string         `json:"reservation,omitempty"`
+	Status       string         `json:"status,omitempty"` // of a reservation, or of the account
+	Amount       journal.Amount `json:"amount,omitempty"`
+	Available    journal.Amount `json:"available"` // behind the event, as Reserved
 	Reserved     journal.Amount `json:"reserved"`
-	Counterparty string         `json:"counterparty"`
+	Counterparty string         `json:"counterparty,omitempty"`
+	Key          string         `json:"key,omitempty"`       // the payer's events only
+	Reference    string         `json:"reference,omitempty"` // the payer's events only
 	Position     Position       `json:"position"`
 	CreatedAt    time.Time      `json:"created_at"`
 }
@@ -38,8 +43,8 @@ type Event struct {
 type Push struct {
 	Channel  string   `json:"channel"`
 	Version  uint64   `json:"version"` // of the account
-	Event    *Event   `json:"event"`
-	Snapshot *Balance `json:"-"` // instead of Event
+	Event    *Event   `json:"event,omitempty"`
+	Snapshot *Balance `json:"snapshot,omitempty"` // instead of Event
 }
 
 // Subscription tells every event of an account once, in order, also across reconnects.
@@ -51,6 +56,8 @@ type Subscription struct {
 
 	// guarded by client.mu
 	id      uint64
+	again   time.Time // when it asks again; zero: it has asked, or waits for a connection
+	tries   int
 	since   bool   // version is known
 	version uint64 // the last one told
 	ended   bool
@@ -102,17 +109,24 @@ func (c *Client) addChannel(s *Subscription) error {
 
 // ask queues the subscribe command. Under mu.
 func (c *Client) ask(s *Subscription) {
-	c.lastChannel++
-	s.id = firstChannelID + c.lastChannel%(inFlightMax-firstChannelID)
+	s.again = time.Time{}
 	command := appendText([]byte(`"subscribe":{"channel":`), s.channel)
 	if s.since {
 		command = strconv.AppendUint(append(command, `,"since":{"version":`...), s.version, 10)
 		command = append(command, '}')
 	}
+	s.id = c.queue(append(command, '}'))
+}
+
+// queue queues a command of a channel, and answers its id. Under mu.
+func (c *Client) queue(command []byte) uint64 {
+	c.lastChannel++
+	id := firstChannelID + c.lastChannel%(inFlightMax-firstChannelID)
 	if len(c.extra) > 0 {
 		c.extra = append(c.extra, '\n')
 	}
-	c.extra = appendMessage(c.extra, s.id, append(command, '}'))
+	c.extra = appendMessage(c.extra, id, command)
+	return id
 }
 
 // resubscribe asks for everything since the last version told, on a new connection. Under mu.
@@ -123,6 +137,18 @@ func (c *Client) resubscribe() {
 	}
 }
 
+// askAgain asks for what was refused for a while. Under mu.
+func (c *Client) askAgain(now time.Time) {
+	if c.session == nil {
+		return
+	}
+	for _, s := range c.channels {
+		if !s.again.IsZero() && !s.again.After(now) {
+			c.ask(s)
+		}
+	}
+}
+
 // subscribed hears the reply to a subscribe. Under mu.
 func (c *Client) subscribed(r *reply) {
 	s := c.channelOf(r.id)
@@ -130,7 +156,8 @@ func (c *Client) subscribed(r *reply) {
 	case s == nil:
 		return
 	case r.kind == replyRefused && r.refusal.Retryable:
-		c.ask(s) // the connection that refuses for now is about to end
+		s.again = c.now.Add(max(c.backoff(s.tries), r.refusal.RetryAfter))
+		s.tries++
 		return
 	case r.kind == replyRefused:
 		c.endChannel(s, r.refusal)
@@ -148,6 +175,7 @@ func (c *Client) subscribed(r *reply) {
 		s.since, s.version = true, ok.Snapshot.Version
 		c.deliver(s, Push{Channel: s.channel, Version: ok.Snapshot.Version, Snapshot: ok.Snapshot})
 	}
+	s.tries = 0
 	select {
 	case s.ready <- nil:
 	default: // a resubscription
@@ -191,6 +219,10 @@ func (c *Client) endChannel(s *Subscription, err error) {
 	}
 	s.ended, s.err = true, err
 	delete(c.channels, s.channel)
+	if c.session != nil && c.err == nil {
+		c.queue(append(appendText([]byte(`"unsubscribe":{"channel":`), s.channel), '}'))
+		c.rouse()
+	}
 	close(s.pushes)
 	if err == nil {
 		err = ErrClosed
@@ -218,9 +250,10 @@ func (s *Subscription) Err() error {
 	return s.err
 }
 
-// Close ends the subscription. The gateway goes on pushing until the connection ends; the client drops that.
+// Close ends the subscription. What is pushed until the gateway knows is dropped.
 func (s *Subscription) Close() {
-	s.client.mu.Lock()
-	defer s.client.mu.Unlock()
-	s.client.endChannel(s, nil)
+	c := s.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endChannel(s, nil)
 }

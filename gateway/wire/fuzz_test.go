@@ -296,7 +296,7 @@ func FuzzReplies(f *testing.F) {
 			"subscribe":   AppendOKSubscribe(nil, id, a, &BalanceReply{Account: b}),
 			"refusal":     AppendRefusal(nil, id, journal.InsufficientFunds, uint64(n)),
 			"reservation": AppendOKReservation(nil, id, &ReservationReply{Key: a, To: b}),
-			"push":        AppendPush(nil, a, id, &Event{Type: "transfer.sent", Counterparty: b}),
+			"push":        ClosePush(append(OpenPush(nil, a, id), "{}"...)),
 		} {
 			line = bytes.TrimSuffix(line, []byte("\n")) // it ends the message
 			if !json.Valid(line) || bytes.IndexByte(line, '\n') >= 0 {

@@ -21,9 +21,10 @@ const (
 	CommandCancel
 	CommandRefresh
 	CommandSubscribe
+	CommandUnsubscribe
 )
 
-var commandNames = [...]string{"ping", "connect", "transfer", "batch", "balance", "reserve", "confirm", "cancel", "refresh", "subscribe"}
+var commandNames = [...]string{"ping", "connect", "transfer", "batch", "balance", "reserve", "confirm", "cancel", "refresh", "subscribe", "unsubscribe"}
 
 func (c Command) String() string { return commandNames[c] }
 
@@ -43,7 +44,7 @@ func commandOf(name []byte) (Command, bool) {
 // Token is what connect and refresh carry; empty where auth is off.
 type Token struct{ Token []byte }
 
-// Subscribe asks for every event of an account, those since a version first.
+// Subscribe asks for every event of an account, those since a version first; an unsubscribe has the channel only.
 type Subscribe struct {
 	Channel  []byte // account:<id>
 	Account  []byte
@@ -54,8 +55,8 @@ type Subscribe struct {
 // TokenMax bounds a token, bytes.
 const TokenMax = 16 << 10
 
-// channelPrefix begins every channel's name.
-const channelPrefix = "account:"
+// ChannelPrefix begins every channel's name; the account's id follows.
+const ChannelPrefix = "account:"
 
 // itemsKeep bounds the items that a Message keeps for the next batch: a Message lives as long as its connection.
 const itemsKeep = 128
@@ -163,7 +164,9 @@ func (m *Message) command(s *scanner) {
 	case CommandBalance:
 		m.balance(s)
 	case CommandSubscribe:
-		m.subscribe(s)
+		m.subscribe(s, fChannel|fSince)
+	case CommandUnsubscribe:
+		m.subscribe(s, fChannel)
 	case CommandConnect:
 		s.token(&m.Connect, 0)
 	case CommandRefresh:
@@ -207,11 +210,11 @@ func (m *Message) balance(s *scanner) {
 	s.need(seen, fAccount)
 }
 
-func (m *Message) subscribe(s *scanner) {
+func (m *Message) subscribe(s *scanner, allowed fields) {
 	m.Subscribe = Subscribe{}
 	var seen fields
 	for name, ok := s.firstName(); ok; name, ok = s.nextName() {
-		switch s.field(name, fChannel|fSince, &seen) {
+		switch s.field(name, allowed, &seen) {
 		case fChannel:
 			m.Subscribe.Channel, m.Subscribe.Account = s.channel()
 		case fSince:
@@ -226,7 +229,7 @@ func (s *scanner) channel() (channel, account []byte) {
 	if channel == nil {
 		return nil, nil
 	}
-	account, ok := bytes.CutPrefix(channel, []byte(channelPrefix))
+	account, ok := bytes.CutPrefix(channel, []byte(ChannelPrefix))
 	if !ok || !ValidAccount(account) {
 		s.fail("malformed", "channel", "channels are account:<id>")
 	}

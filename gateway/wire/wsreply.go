@@ -107,35 +107,14 @@ func AppendErr(dst []byte, message uint64, p *Problem) []byte {
 // Ping is the server's ping and its answer to one.
 const Ping = "{}"
 
-// Event is what happened to an account, as it is pushed.
-type Event struct {
-	Type         string         // transfer.sent, transfer.received, reservation.tried, .confirmed, .cancelled, .expired, account.changed
-	Transfer     journal.ID     // zero: left out
-	Reservation  journal.ID     // zero: left out
-	Amount       journal.Amount // 0: left out
-	Available    journal.Amount // after it
-	Reserved     journal.Amount // after it
-	Counterparty string         // left out when empty
-	Position     journal.Position
-	CreatedMS    int64
+// OpenPush begins {"push":{"channel":…,"version":…,"event":…}}; the event's body and ClosePush follow.
+func OpenPush(dst []byte, channel string, version uint64) []byte {
+	dst = appendText(dst, `{"push":{"channel":`, channel)
+	return append(appendNumber(dst, `,"version":`, version), `,"event":`...)
 }
 
-// AppendPush writes {"push":{"channel":…,"version":…,"event":{…}}}.
-func AppendPush(dst []byte, channel string, version uint64, e *Event) []byte {
-	dst = appendText(dst, `{"push":{"channel":`, channel)
-	dst = appendNumber(dst, `,"version":`, version)
-	dst = appendText(dst, `,"event":{"type":`, e.Type)
-	dst = appendIDIf(dst, `,"transfer":`, journal.TransferPrefix, e.Transfer)
-	dst = appendIDIf(dst, `,"reservation":`, journal.ReservationPrefix, e.Reservation)
-	if e.Amount != 0 {
-		dst = appendAmount(dst, `,"amount":`, e.Amount)
-	}
-	dst = appendAmount(dst, `,"available":`, e.Available)
-	dst = appendAmount(dst, `,"reserved":`, e.Reserved)
-	dst = appendTextIf(dst, `,"counterparty":`, e.Counterparty)
-	dst = appendPosition(dst, `,"position":`, e.Position)
-	return append(appendTime(dst, `,"created_at":`, e.CreatedMS), "}}}"...)
-}
+// ClosePush ends it.
+func ClosePush(dst []byte) []byte { return append(dst, "}}"...) }
 
 // MarkReplayed marks the reply that dst ends with, {"id":…,"ok":{…}} or {"id":…,"error":{…}}, as the first outcome of its
 // key, again (semantics section 1, row 5).
