@@ -14,7 +14,7 @@ type Standing struct {
 	Found    []bool // whether there is such an account
 }
 
-// AccountsMax bounds one reading of accounts: its answer is some 4 KB, and takes the shard about 100 µs.
+// AccountsMax bounds one reading of accounts: its answer is some 4 KB, and takes the shard about 30 µs.
 const AccountsMax = 128
 
 // Accounts reads accounts of one partition, and how far that is, in one moment: no train runs in between. It is for auditors and

@@ -1,6 +1,8 @@
 package luascripts
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 
 	"walletd/deploy/local"
@@ -48,4 +50,36 @@ func TestAccountsOfAMoment(t *testing.T) {
 	if _, err = s.Accounts(ctx, 0, handles); err == nil {
 		t.Error("a closed client answers")
 	}
+}
+
+// BenchmarkAccounts is a page of a sweep.
+func BenchmarkAccounts(b *testing.B) {
+	s := openShard(b, local.Redis(b).Addr)
+	books := bigBooks(1, 20_000)
+	must(b, s.Load(b.Context(), books[0]))
+	var handles []journal.Handle
+	for h := range books[0].State.(*journal.Memory).Accounts {
+		if len(handles) < AccountsMax {
+			handles = append(handles, h)
+		}
+	}
+	cpu := func() (sum float64) { // µs
+		for _, line := range strings.Split(s.client.Info(b.Context(), "cpu").Val(), "\r\n") {
+			for _, name := range []string{"used_cpu_user:", "used_cpu_sys:"} {
+				if text, ok := strings.CutPrefix(line, name); ok {
+					seconds, err := strconv.ParseFloat(text, 64)
+					must(b, err)
+					sum += 1e6 * seconds
+				}
+			}
+		}
+		return sum
+	}
+	busy := cpu()
+	for b.Loop() {
+		if _, err := s.Accounts(b.Context(), 0, handles); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric((cpu()-busy)/float64(b.N), "redis-cpu-µs/op")
 }

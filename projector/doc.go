@@ -11,5 +11,6 @@
 // What it refuses to do: reach a shard; write to the journal; use consumer groups.
 //
 //	view/        the store: folding and reading
-//	reconcile/   the auditor: replay against itself, shards and view
+//	reconcile/   the auditor: replay against itself, shards and view; why a balance is what it is
+//	sweep/       live accounts against the view, all the time: it is handed who reads them
 package projector

@@ -15,5 +15,5 @@
 // What it refuses to do: repair. It holds each partition's whole state in memory, once for the replay and once more for
 // every shard or projection that is compared.
 //
-// Replay and Describe are for the commands that show a journal to people.
+// Why explains one account: its versions, and the events that make a difference. Replay and Describe are for the commands that show a journal to people.
 package reconcile
