@@ -26,6 +26,7 @@ type Log struct {
 	noAhead chan struct{}    // closed when the goroutine that makes them is gone
 	stopped chan struct{}    // closed when a write has failed and the log takes nothing any more
 	short   atomic.Pointer[error]
+	hurry   atomic.Bool // the log waits for the segment that is being made
 
 	// guarded by store.mu
 	pending *batch
@@ -271,6 +272,7 @@ func (l *Log) Close() error {
 	}
 	close(l.quit)
 	<-l.ended
+	l.hurry.Store(true)
 	<-l.noAhead
 	l.stop()
 

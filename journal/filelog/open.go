@@ -123,7 +123,9 @@ func (l *Log) resume(ld *loader, clean, torn bool, durable location) (err error)
 		return err
 	}
 	if ld.seg == 0 {
+		l.hurry.Store(true) // nobody writes yet
 		f, size, err := l.makeSegment(l.sizeAfter(0))
+		l.hurry.Store(false)
 		if err != nil {
 			return err
 		}
