@@ -1,17 +1,30 @@
 -- decide: every row in order. Nothing is written here.
 
+local told = {} -- statuses of what has happened in a section
+
+-- The rows that have happened, and their statuses. Rows that only look have no bytes: runs with nothing else between them are one.
+local function cut()
+  local some, pieces, begin, upto, n = {}, 0, at[run_from[1]], at[run_from[1]] - 1, 0
+  run_to[runs] = run_end
+  for r = 1, runs do
+    local from, last = run_from[r], run_to[r]
+    if at[from] > upto + 1 then
+      pieces = pieces + 1
+      some[pieces], begin = sub(text, begin, upto), at[from]
+    end
+    upto = stop(last)
+    for i = from, last do told[n + i - from + 1] = said[i] end
+    n = n + last - from + 1
+  end
+  local bytes = begin == 1 and upto == #text and text or sub(text, begin, upto)
+  if pieces > 0 then bytes = concat(some, '', 1, pieces) .. bytes end
+  return bytes, char(spread(told, 1, n))
+end
+
 -- What has happened in a section goes to the outbox as it came: the whole section, or runs of rows.
 local function happened(first, base, statuses)
   local bytes, w = text, entry_words
-  if seq - base < ending - first + 1 then
-    local some, theirs = {}, {}
-    run_to[runs] = run_end
-    for r = 1, runs do
-      local from, upto = run_from[r], run_to[r]
-      some[r], theirs[r] = sub(text, at[from], stop(upto)), sub(statuses, from - first + 1, upto - first + 1)
-    end
-    bytes, statuses = concat(some), concat(theirs)
-  end
+  if seq - base < ending - first + 1 then bytes, statuses = cut() end
   entry_heads = entry_heads + 1
   entry_head[entry_heads] = partition .. pack('>I4I7I7H', epoch, base + 1, now, seq - base) .. statuses
   entry[w + 1], entry[w + 2] = entry_heads, bytes

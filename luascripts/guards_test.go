@@ -1,6 +1,7 @@
 package luascripts
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"testing"
@@ -102,4 +103,40 @@ func (b *costBed) fill(hash string, n, size int, value []byte) {
 			words = words[:0]
 		}
 	}
+}
+
+// Rows that only look do not travel to the shard; what happens between them leaves in one piece, in order and with its statuses.
+func TestRowsThatOnlyLook(t *testing.T) {
+	b := newCostBed(t, costOf{64, 1, 8})
+	payer, payee := b.handles[0][0], b.handles[0][1]
+	var sent []byte
+	b.tr.Reset()
+	b.tr.Section(0, 1)
+	for i, to := range []journal.Handle{payee, payer, payee, payee} { // the second does not happen
+		b.add(&journal.Row{Op: journal.OpCheck, Account: payee, Amount: 1})
+		b.nth++
+		r := journal.Row{Op: journal.OpTransfer, Verdict: journal.VerdictLocal, Account: payer, To: to, Amount: 1, Key: []byte{byte('a' + i)}, ToText: []byte("b")}
+		r.ID[0] = byte(i + 1)
+		b.add(&r)
+		sent = append(sent, b.packed...)
+		b.add(&journal.Row{Op: journal.OpRead, Account: payer})
+	}
+	reply, err := b.s.Run(t.Context(), &b.tr)
+	must(t, err)
+	if got := b.tr.sections[0].packed; !bytes.Equal(got, sent) {
+		t.Errorf("the shard gets %d bytes, want the %d of the transfers", len(got), len(sent))
+	}
+	id, want, err := b.tr.AppendEntry(nil)
+	must(t, err)
+	entries, err := b.s.ReadOutbox(t.Context(), 0, 10, 0)
+	must(t, err)
+	if len(entries) != 1 || entries[0].ID != id || id != reply.Entry() || !bytes.Equal(entries[0].sections, want) {
+		t.Errorf("the outbox has %d entries, and not %d as the reply tells it", len(entries), id)
+	}
+	must(t, entries[0].Each(func(h Happened) error {
+		if h.Count != 3 {
+			t.Errorf("%d events, want 3", h.Count)
+		}
+		return nil
+	}))
 }

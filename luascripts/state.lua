@@ -38,7 +38,7 @@ local byte, char, concat, rep, call, spread = string.byte, string.char, table.co
 local pack, sub, read = struct.pack, string.sub, struct.unpack
 
 -- A row is a number i. What its act looks at has numbers, too, 0 where there is none (names.go): account and to are accounts,
--- key and tomb are keys, held is a reservation. at: where its bytes start in text. acts[op](i) decides and applies.
+-- key and tomb are keys, held is a reservation. at: where its bytes start in text; it has none if it only looks. acts[op](i) decides and applies.
 local rows, op, verdict, at, asset, held, tomb = 0, {}, {}, {}, {}, {}, {}
 local amount, to, key, account = {}, {}, {}, {}
 local acts = {nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil}

@@ -2,6 +2,7 @@ package luascripts
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"walletd/journal"
 	"walletd/journal/rows"
@@ -27,6 +28,7 @@ type Train struct {
 	arg      []byte // the sections, each with a head
 	names    names
 	head     []byte // the first argument, once it is to be sent
+	events   []byte // what the shard gets of sections that are not sent as a whole
 	sections []trainSection
 	acts     int
 	rows     int
@@ -41,7 +43,8 @@ type trainSection struct {
 	epoch     uint32
 	head      int // where its head starts in arg
 	rows      int
-	packed    []byte // they, in arg, once they are to be sent
+	looks     int    // bytes of those that never happen
+	packed    []byte // what the shard gets of them, once they are to be sent
 }
 
 // MarshalBinary is how the client takes the section's rows.
@@ -122,7 +125,10 @@ func (t *Train) fits(acts, bytes int) bool {
 // name takes a row that is to stand at this place in arg.
 func (t *Train) name(row []byte, at int) {
 	s := &t.sections[len(t.sections)-1]
-	t.names.add(s.partition, row, at-s.head-sectionHeadSize)
+	t.names.add(s.partition, row, at-s.head-sectionHeadSize-s.looks)
+	if looks(row) {
+		s.looks += len(row)
+	}
 }
 
 func (t *Train) grow(rows, acts int) {
@@ -132,6 +138,12 @@ func (t *Train) grow(rows, acts int) {
 	t.acts += acts
 	binary.BigEndian.PutUint16(t.arg[s.head+6:], uint16(s.rows))
 	binary.BigEndian.PutUint32(t.arg[s.head+8:], uint32(len(t.arg)-s.head-sectionHeadSize))
+}
+
+// looks reports that a row only looks: the columns say all that its act needs, and it never goes to the outbox.
+func looks(row []byte) bool {
+	op := journal.Op(row[2])
+	return op == journal.OpCheck || op == journal.OpRead || op == journal.OpLook
 }
 
 func actsOf(row []byte) int {
@@ -145,16 +157,37 @@ func actsOf(row []byte) int {
 // epoch u32, rows u16, bytes u32, rows. It shares memory with the train.
 func (t *Train) Arg() []byte { return t.arg }
 
-// pack makes the script's arguments: the head, then each section's rows.
+// pack makes the script's arguments: the head, then each section's rows, but for those that only look: so what happens in a section
+// mostly is its whole argument, which goes to the outbox as it is.
 func (t *Train) pack(epoch uint32) {
 	t.head = t.names.head(t.head[:0], t.arg[0], epoch, t.sections)
+	t.events = slices.Grow(t.events[:0], len(t.arg))
 	for i := range t.sections {
 		s, end := &t.sections[i], len(t.arg)
 		if i+1 < len(t.sections) {
 			end = t.sections[i+1].head
 		}
-		s.packed = t.arg[s.head+sectionHeadSize : end]
+		if s.packed = t.arg[s.head+sectionHeadSize : end]; s.looks > 0 {
+			from := len(t.events)
+			t.events = appendEvents(t.events, s.packed)
+			s.packed = t.events[from:]
+		}
 	}
+}
+
+// appendEvents appends the rows that may happen.
+func appendEvents(dst, rows []byte) []byte {
+	for len(rows) > 0 {
+		n := int(binary.BigEndian.Uint16(rows)) // as packed: never less than a row's head
+		if n < 3 || n > len(rows) {
+			return append(dst, rows...)
+		}
+		if !looks(rows) {
+			dst = append(dst, rows[:n]...)
+		}
+		rows = rows[n:]
+	}
+	return dst
 }
 
 // MarshalBinary is how the client takes the head while it writes the command: from here on the shard may see it.

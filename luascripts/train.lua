@@ -1,6 +1,7 @@
 -- train: everything that waits for this shard in one call: read once, decide every row in order, write once.
 -- KEYS: accounts, details, reservations, delivered, parts, outbox, filter; the hashes of key records are named here, by time slice
--- ARGV[1]: what the rows name, and columns of it (names.go); ARGV[2…]: each section's rows (journal.Row)
+-- ARGV[1]: what the rows name, and columns of it (names.go); ARGV[2…]: each section's rows (journal.Row), but for
+-- those that only look
 -- answers the id of the outbox entry u56 (0: nothing happened), then per section: status u8, epoch u32, base seq u56, time_ms u56,
 --   then a status byte a row and what stands behind them (reply.go); a section whose partition does not serve the caller has no outcomes
 -- appends to the outbox, if anything happened: field h: per section partition u16, epoch u32, first seq u56, time_ms u56,
