@@ -78,7 +78,7 @@ var homes = map[string][]string{
 	"gonum.org/v1/plot":             {"walletd/bench/chart"},
 	"github.com/minio/minio-go/v7":  {"walletd/projector/snapshot"},
 	"modernc.org/sqlite":            {"walletd/projector/export"},
-	"github.com/jackc/pgx/v5":       {"walletd/bench/rival"},
+	"github.com/jackc/pgx/v5":       {"walletd/bench/rival", "walletd/projector/export"},
 }
 
 func TestImportsPointOneWay(t *testing.T) {

@@ -25,19 +25,30 @@ type exportFlags struct {
 	format                   string
 	fromTime, toTime         string
 	fromPosition, toPosition string
+	schema                   string // of PostgreSQL
+	follow                   bool
 }
 
 func (a *app) journalExportCmd() *cobra.Command {
 	var x exportFlags
 	cmd := &cobra.Command{
-		Use: "export --to csv|jsonl|sqlite FILE", Short: "write double-entry rows, one a leg, to a file; - is the standard output", Args: args(1, 1),
+		Use: "export --to csv|jsonl|sqlite FILE | --to postgres URL", Short: "write double-entry rows, one a leg, to a file (- is the standard output) or into PostgreSQL", Args: args(1, 1),
 		Long: `export writes every movement of money as double-entry rows: one a leg, debits before credits, partition by partition in order of
 events. What is between two partitions lies in a channel's account, so that every event balances by itself. At the end Σ debit = Σ credit is
-checked for every asset; exit code 9 when it is not so. The columns are told in docs/export.md.`,
+checked for every asset; exit code 9 when it is not so. The columns are told in docs/export.md.
+
+Into PostgreSQL every row goes exactly once, whatever is killed in between: start it again, and it goes on. --follow goes on with what happens.`,
 		Example: `  walletd journal export --data ~/.local/share/walletd/dev --to csv legs.csv
   walletd journal export -c walletd.yaml --to sqlite november.sqlite --from-time 2026-11-01 --to-time 2026-12-01
-  walletd journal export --data DIR --to jsonl - --from-position 3.1.42 | jq .`,
+  walletd journal export --data DIR --to jsonl - --from-position 3.1.42 | jq .
+  walletd journal export -c walletd.yaml --to postgres postgres://walletd@db/reporting --follow`,
 		RunE: func(cmd *cobra.Command, given []string) error {
+			if x.format == "postgres" {
+				return a.sinkPostgres(cmd, &x, given[0])
+			}
+			if cmd.Flags().Changed("follow") || cmd.Flags().Changed("schema") {
+				return exit(exitUsage, "--follow and --schema are of --to postgres")
+			}
 			c, err := x.config()
 			if err != nil {
 				return err
@@ -62,7 +73,9 @@ checked for every asset; exit code 9 when it is not so. The columns are told in 
 	}
 	journalFlags(cmd, &x.data, &x.path, &x.partitions)
 	f := cmd.Flags()
-	f.StringVar(&x.format, "to", "", "csv, jsonl or sqlite")
+	f.StringVar(&x.format, "to", "", "csv, jsonl, sqlite or postgres")
+	f.StringVar(&x.schema, "schema", "walletd", "schema in PostgreSQL, made if it is missing; one for each wallet")
+	f.BoolVar(&x.follow, "follow", false, "postgres: go on with what is appended, until Ctrl-C")
 	f.StringVar(&x.fromTime, "from-time", "", "not before this time: 2026-11-20T00:00:00Z, or a date")
 	f.StringVar(&x.toTime, "to-time", "", "before this time")
 	f.StringVar(&x.fromPosition, "from-position", "", "from this event on, of its partition alone: partition.epoch.seq")
@@ -73,7 +86,7 @@ checked for every asset; exit code 9 when it is not so. The columns are told in 
 // config reads the flags, all but the journal's.
 func (x *exportFlags) config() (c export.Config, err error) {
 	if !slices.Contains(export.Formats, x.format) {
-		return c, exit(exitUsage, "--to %q: want one of %s", x.format, strings.Join(export.Formats, ", "))
+		return c, exit(exitUsage, "--to %q: want one of %s, postgres", x.format, strings.Join(export.Formats, ", "))
 	}
 	c = export.Config{Format: x.format, Partitions: x.partitions}
 	for flag, to := range map[string]struct {

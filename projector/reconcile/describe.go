@@ -13,7 +13,8 @@ import (
 // Names are the ids of the accounts that a replay has heard of: opened, or named by a payer.
 type Names map[journal.Handle]string
 
-func (n Names) learn(r *journal.Row) {
+// Learn takes the names that a row has.
+func (n Names) Learn(r *journal.Row) {
 	switch {
 	case r.Op == journal.OpOpen || r.Op == journal.OpAlter:
 		var d journal.AccountDetails

@@ -162,7 +162,7 @@ func (r *replayer) event(pt *replayedPart, e *journal.Event) error {
 	if _, err := r.now.Row.Parse(e.Packed); err != nil {
 		return fmt.Errorf("%w: event %v: %w", journal.ErrDamaged, e.Position, err)
 	}
-	r.now.Names.learn(&r.now.Row)
+	r.now.Names.Learn(&r.now.Row)
 	if pt.book != nil {
 		if err := pt.book.Apply(e, &r.now); err != nil {
 			return err
