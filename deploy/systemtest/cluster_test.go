@@ -99,6 +99,7 @@ func startCluster(t testing.TB, o clusterOptions) *cluster {
 	if o.events {
 		yaml += fmt.Sprintf("events: {publish: true, topic: %q}\n", c.eventsTopic())
 	}
+	yaml += "reconcile_every: 2s\n"
 	reads := freeAddr(t)
 	c.config = filepath.Join(dir, "walletd.yaml")
 	if err := os.WriteFile(c.config, []byte(yaml+fmt.Sprintf("projector_url: %q\n", "http://"+reads)), 0o600); err != nil {

@@ -273,4 +273,9 @@ func (w *wallet) reconciled() {
 	if r.code != 0 || !strings.HasSuffix(r.stdout, "ok\n") {
 		w.t.Errorf("walletd verify-logic: %v", r)
 	}
+	if w.admin != "" { // what has been compared all the time gave no false alarm, whatever was done to the wallet meanwhile
+		if r := w.sweepOf().Sweep; len(r.Differences) > 0 {
+			w.t.Errorf("a false alarm: %+v", r.Differences)
+		}
+	}
 }
