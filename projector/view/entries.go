@@ -227,15 +227,16 @@ func (r *Reading) ofPayer(e *Entry) error {
 	return err
 }
 
-// span is a part of a statement: fromMS ≤ time, and before (beforeMS, beforeVersion). 0: no bound.
+// span is a part of a statement: fromMS ≤ time, before (beforeMS, beforeVersion), and seq ≤ seqMax. 0: no bound.
 type span struct {
 	fromMS        int64
 	beforeMS      int64
 	beforeVersion uint64
+	seqMax        uint64
 }
 
 func (s *span) behind(l *Line) bool {
-	return (s.beforeMS != 0 || s.beforeVersion != 0) && (l.TimeMS > s.beforeMS || (l.TimeMS == s.beforeMS && l.Version >= s.beforeVersion))
+	return (s.seqMax != 0 && l.Seq > s.seqMax) || (s.beforeMS != 0 || s.beforeVersion != 0) && (l.TimeMS > s.beforeMS || (l.TimeMS == s.beforeMS && l.Version >= s.beforeVersion))
 }
 
 // lines calls fn for the lines of the span, newest first, until it answers false; more: there are others behind.
