@@ -11,33 +11,25 @@ import (
 	"walletd/journal"
 )
 
-// EntriesQuery selects from a statement: FromMS ≤ time < ToMS (0: open), debits, credits or both, newest first.
-type EntriesQuery struct {
-	Cursor       string
-	Limit        int
-	FromMS, ToMS int64
-	Direction    string // debit, credit, or "" for both
-}
-
 // Projection is what a gateway asks of the read models. Every answer names the position of the partition that it
 // reflects; false means that the projection does not know the thing.
 type Projection interface {
 	Transfer(ctx context.Context, id journal.ID) (wire.TransferReply, journal.Position, bool, error)
-	Entries(ctx context.Context, account string, q EntriesQuery) (items []wire.EntryReply, next string, at journal.Position, found bool, err error)
-	BalanceAt(ctx context.Context, account string, atMS int64) (wire.BalanceReply, bool, error)
+	Entries(ctx context.Context, account string, q EntriesQuery) (s Statement, found bool, err error)
+	// BalanceAt answers from what is folded: Wait and WaitPast come before.
+	BalanceAt(ctx context.Context, account string, at At) (wire.BalanceReply, bool, error)
 	Reservations(ctx context.Context, account, status, cursor string, limit int) (items []wire.ReservationReply, next string, at journal.Position, found bool, err error)
 
 	// Wait blocks until the projection reflects the position, or ctx ends.
 	Wait(ctx context.Context, at journal.Position) error
+	// WaitPast blocks until the partition is folded past a time (ms since 1970), so that nothing of it is to come, or ctx ends.
+	WaitPast(ctx context.Context, partition int, atMS int64) error
 	// Lag is how many of the partition's events the projection has not folded yet, as far as it knows.
 	Lag(partition int) uint64
 }
 
 // ErrBadCursor says that a cursor is none of ours.
 var ErrBadCursor = errors.New("bad cursor")
-
-// minPositionWait bounds how long Wallet-Min-Position may make a read wait (surface, "REST").
-const minPositionWait = 2 * time.Second
 
 // reads serves what comes from the projection.
 type reads struct {
@@ -72,11 +64,11 @@ func NewReads(p Projection, partitions int) http.Handler {
 	return mux
 }
 
-// waited makes the read wait for the position that the client has seen.
+// waited makes the read wait for the positions that the client, or the gateway, has seen.
 func (rd *reads) waited(r *http.Request) *wire.Problem {
-	ctx, cancel := context.WithTimeout(r.Context(), minPositionWait)
+	ctx, cancel := context.WithTimeout(r.Context(), readWait)
 	defer cancel()
-	for _, header := range r.Header.Values("Wallet-Min-Position") { // the client's, and the gateway's for a look-up
+	for _, header := range r.Header.Values("Wallet-Min-Position") {
 		at, err := journal.ParsePosition(header)
 		if err != nil || at.Partition >= rd.partitions {
 			return &wire.Problem{Code: "malformed", Field: "Wallet-Min-Position", Detail: "a position is partition.epoch.seq, as Wallet-Position gives it"}
@@ -132,47 +124,6 @@ func (rd *reads) transferByKey(w http.ResponseWriter, r *http.Request) *wire.Pro
 	return nil
 }
 
-func (rd *reads) entries(w http.ResponseWriter, r *http.Request) *wire.Problem {
-	id := r.PathValue("id")
-	q, p := entriesQuery(r)
-	if p != nil {
-		return p
-	}
-	if !wire.ValidAccount(id) {
-		return &wire.Problem{Code: "malformed", Field: "id"}
-	}
-	items, next, at, found, err := rd.projection.Entries(r.Context(), id, q)
-	switch {
-	case err != nil:
-		return readFailed(err)
-	case !found:
-		return &wire.Problem{Code: "account_not_found", Field: "id"}
-	}
-	rd.reflects(w, at)
-	if wantsCSV(r) {
-		writeEntriesCSV(w, items, next)
-		return nil
-	}
-	writeJSON(w, http.StatusOK, wire.AppendList(nil, items, wire.AppendEntry, next))
-	return nil
-}
-
-func entriesQuery(r *http.Request) (q EntriesQuery, p *wire.Problem) {
-	v := r.URL.Query()
-	q.Cursor, q.Direction = v.Get("cursor"), v.Get("direction")
-	if q.Limit, p = limitOf(v.Get("limit")); p != nil {
-		return q, p
-	}
-	if q.Direction != "" && q.Direction != "debit" && q.Direction != "credit" {
-		return q, &wire.Problem{Code: "malformed", Field: "direction", Detail: "debit or credit"}
-	}
-	if q.FromMS, p = timeOf(v.Get("from"), "from"); p != nil {
-		return q, p
-	}
-	q.ToMS, p = timeOf(v.Get("to"), "to")
-	return q, p
-}
-
 func limitOf(text string) (int, *wire.Problem) {
 	if text == "" {
 		return 50, nil
@@ -196,32 +147,6 @@ func timeOf(text, field string) (int64, *wire.Problem) {
 		}
 	}
 	return 0, &wire.Problem{Code: "malformed", Field: field, Detail: "a time is RFC 3339, like 2026-11-20T00:00:00Z"}
-}
-
-func (rd *reads) balanceAt(w http.ResponseWriter, r *http.Request) *wire.Problem {
-	id := r.PathValue("id")
-	atMS, p := timeOf(r.URL.Query().Get("at"), "at")
-	switch {
-	case p != nil:
-		return p
-	case !wire.ValidAccount(id):
-		return &wire.Problem{Code: "malformed", Field: "id"}
-	case atMS == 0:
-		return &wire.Problem{Code: "malformed", Field: "at", Detail: "at is a time, like 2026-11-20T00:00:00Z"}
-	case atMS > rd.now().UnixMilli():
-		return &wire.Problem{Code: "malformed", Field: "at", Detail: "at is in the future"}
-	}
-	b, ok, err := rd.projection.BalanceAt(r.Context(), id, atMS)
-	switch {
-	case err != nil:
-		return readFailed(err)
-	case !ok:
-		return &wire.Problem{Code: "account_not_found", Field: "id", Detail: "the account did not exist at that time"}
-	}
-	b.AtMS = atMS
-	rd.reflects(w, b.Position)
-	writeJSON(w, http.StatusOK, wire.AppendBalance(nil, &b))
-	return nil
 }
 
 func (rd *reads) reservations(w http.ResponseWriter, r *http.Request) *wire.Problem {

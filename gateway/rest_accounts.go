@@ -157,7 +157,7 @@ func (s *Server) readAccount(ctx context.Context, w http.ResponseWriter, h journ
 
 func (s *Server) getBalance(w http.ResponseWriter, r *http.Request) *wire.Problem {
 	if r.URL.Query().Has("at") {
-		return s.projected(w, r)
+		return s.balanceAt(w, r)
 	}
 	h, p := accountHandle(r)
 	if p != nil {

@@ -78,7 +78,7 @@ func (s *Server) routes() {
 		"POST /v1/reservations/{id}/cancel":  s.cancelReservation,
 		"GET /v1/reservations/{id}":          s.getReservation,
 		"GET /v1/reservations":               s.projected,
-		"GET /v1/accounts/{id}/entries":      s.projected,
+		streams:                              s.statement,
 		"GET /version":                       s.version,
 		"GET /readyz":                        s.readyz,
 		"GET /errors/{code}":                 errorPage,
@@ -101,7 +101,11 @@ func (s *Server) rest(route string, h handler) http.Handler {
 		start := time.Now()
 		id := requestID(r)
 		w.Header().Set("Request-Id", id)
-		ctx, cancel := context.WithTimeout(r.Context(), s.cfg.ActTimeout)
+		r.Header.Del(settledHeader)
+		ctx, cancel := r.Context(), func() {}
+		if route != streams { // that one takes as long as its client reads
+			ctx, cancel = context.WithTimeout(ctx, s.cfg.ActTimeout)
+		}
 		defer cancel()
 		rec := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		p := s.authenticate(r, route)
@@ -140,6 +144,9 @@ func requestID(r *http.Request) string {
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
 	return "req_" + hex.EncodeToString(b[:])
 }
+
+// streams is the route whose answer may be long.
+const streams = "GET /v1/accounts/{id}/entries"
 
 // open routes need no token: probes, the build's version and the pages that errors point to.
 var openRoutes = []string{"GET /readyz", "GET /version", "GET /errors/{code}"}

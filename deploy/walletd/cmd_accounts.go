@@ -2,11 +2,8 @@ package walletd
 
 import (
 	"context"
-	"encoding/csv"
-	"fmt"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -94,7 +91,7 @@ func (a *app) accountShowCmd() *cobra.Command {
 			return w.showAccount(&v)
 		},
 	}
-	cmd.Flags().StringVar(&at, "at", "", "a time: 2026-11-20T00:00:00Z, or a date")
+	cmd.Flags().StringVar(&at, "at", "", "a time: 2026-11-20T00:00:00Z, or a date; or a position: 3.1.42")
 	return cmd
 }
 
@@ -184,7 +181,7 @@ func (a *app) balanceCmd() *cobra.Command {
 			return a.watchBalance(cmd, given[0])
 		},
 	}
-	cmd.Flags().StringVar(&at, "at", "", "a time: 2026-11-20T00:00:00Z, or a date")
+	cmd.Flags().StringVar(&at, "at", "", "a time: 2026-11-20T00:00:00Z, or a date; or a position: 3.1.42")
 	cmd.Flags().BoolVar(&watch, "watch", false, "print it again whenever it changes, until Ctrl-C")
 	return cmd
 }
@@ -198,6 +195,8 @@ func (a *app) balance(cmd *cobra.Command, id, at string) error {
 	var v client.Balance
 	if at == "" {
 		v, err = w.Balance(cmd.Context(), id)
+	} else if p, perr := journal.ParsePosition(at); perr == nil {
+		v, err = w.BalanceBehind(cmd.Context(), id, client.Position{Position: p})
 	} else {
 		when, perr := parseTime(at)
 		if perr != nil {
@@ -223,81 +222,4 @@ func parseTime(text string) (time.Time, error) {
 		}
 	}
 	return time.Time{}, exit(exitUsage, "%q is no time; write 2026-11-20T00:00:00Z or 2026-11-20", text)
-}
-
-func (a *app) entriesCmd() *cobra.Command {
-	var q client.EntriesQuery
-	var from, to string
-	cmd := &cobra.Command{
-		Use: "entries ID", Short: "an account's statement, newest first", Args: args(1, 1),
-		Example: "  walletd entries alice -o csv > statement.csv",
-		RunE: a.asking(func(ctx context.Context, w *wallet, given []string) (err error) {
-			for _, t := range []struct {
-				text string
-				at   *time.Time
-			}{{from, &q.From}, {to, &q.To}} {
-				if t.text != "" {
-					if *t.at, err = parseTime(t.text); err != nil {
-						return err
-					}
-				}
-			}
-			list, err := w.Entries(ctx, given[0], q)
-			if err != nil {
-				return err
-			}
-			if a.output == "table" { // decimals need the asset's exponent
-				v, err := w.Balance(ctx, given[0])
-				if err != nil {
-					return err
-				}
-				w.asset = v.Asset
-			}
-			if err := w.showEntries(given[0], &list); err != nil {
-				return err
-			}
-			if list.HasMore && a.output != "json" {
-				fmt.Fprintf(a.err, "there is more: --cursor %s\n", list.NextCursor)
-			}
-			return nil
-		}),
-	}
-	f := cmd.Flags()
-	f.StringVar(&q.Cursor, "cursor", "", "of the page before")
-	f.IntVar(&q.Limit, "limit", 0, "entries a page, 1 to 1000")
-	f.StringVar(&from, "from", "", "not before this time")
-	f.StringVar(&to, "to", "", "before this time")
-	f.StringVar(&q.Direction, "direction", "", "debit or credit")
-	return cmd
-}
-
-func (w *wallet) showEntries(account string, list *client.List[client.Entry]) error {
-	if w.a.output == "json" {
-		return w.a.show(map[string]any{"object": "list", "data": list.Data, "has_more": list.HasMore, "next_cursor": list.NextCursor})
-	}
-	head := []string{"version", "kind", "direction", "amount", "available_after", "reserved_after", "counterparty", "transfer", "created_at"}
-	row := func(e *client.Entry, money func(journal.Amount) string) []string {
-		id := e.Transfer
-		if id == "" {
-			id = e.Reservation
-		}
-		return []string{strconv.FormatUint(e.Version, 10), e.Kind, e.Direction, money(e.Amount), money(e.AvailableAfter), money(e.ReservedAfter), e.Counterparty, id,
-			e.CreatedAt.Format("2006-01-02T15:04:05.000Z")}
-	}
-	if w.a.output == "csv" {
-		out := csv.NewWriter(w.a.out)
-		_ = out.Write(append([]string{"account"}, head...))
-		for i := range list.Data {
-			_ = out.Write(append([]string{account}, row(&list.Data[i], func(m journal.Amount) string { return strconv.FormatInt(int64(m), 10) })...))
-		}
-		out.Flush()
-		return out.Error()
-	}
-	out := tabwriter.NewWriter(w.a.out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(out, strings.Join(head, "\t"))
-	asset := w.asset
-	for i := range list.Data {
-		fmt.Fprintln(out, strings.Join(row(&list.Data[i], func(m journal.Amount) string { return w.money(m, asset) }), "\t"))
-	}
-	return out.Flush()
 }

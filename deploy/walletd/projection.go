@@ -68,23 +68,34 @@ func (p *projection) transfer(ctx context.Context, id journal.ID) (view.Transfer
 	return t, ok, err
 }
 
-func (p *projection) Entries(ctx context.Context, account string, q gateway.EntriesQuery) ([]wire.EntryReply, string, journal.Position, bool, error) {
+func (p *projection) Entries(ctx context.Context, account string, q gateway.EntriesQuery) (s gateway.Statement, ok bool, err error) {
 	p.nowOf(ctx, account)
-	page, ok, err := p.view.Entries(journal.HandleOf(account), view.EntriesOptions{Cursor: q.Cursor, Limit: q.Limit, FromMS: q.FromMS, ToMS: q.ToMS, Direction: view.Direction(q.Direction)})
+	o := view.EntriesOptions{Cursor: q.Cursor, Limit: q.Limit, FromMS: q.FromMS, ToMS: q.ToMS, Direction: view.Direction(q.Direction), Kind: q.Kind,
+		AmountMin: q.AmountMin, AmountMax: q.AmountMax, ID: q.ID, Reference: q.Reference}
+	if q.Counterparty != "" {
+		o.Counterparty = journal.HandleOf(q.Counterparty)
+	}
+	st, ok, err := p.view.Entries(journal.HandleOf(account), o)
 	if err != nil || !ok {
-		return nil, "", journal.Position{}, false, translate(err)
+		return s, false, translate(err)
 	}
-	items := make([]wire.EntryReply, len(page.Data))
-	for i := range page.Data {
-		items[i] = entryReply(account, &page.Data[i])
+	s = gateway.Statement{Items: make([]wire.EntryReply, len(st.Data)), Next: st.Next, Position: st.Position}
+	s.Account, s.Asset = account, p.assets.Code(st.Asset)
+	s.Opening, s.Closing = boundReply(&st.Opening), boundReply(&st.Closing)
+	for i := range st.Data {
+		s.Items[i] = entryReply(account, &st.Data[i])
 	}
-	return items, page.Next, page.Position, true, nil
+	return s, true, nil
+}
+
+func boundReply(b *view.Balance) wire.BoundReply {
+	return wire.BoundReply{Available: b.Available, Reserved: b.Reserved, Version: b.Version}
 }
 
 func entryReply(account string, e *view.Entry) wire.EntryReply {
 	reply := wire.EntryReply{Account: account, Version: e.Version, Kind: e.Kind(), Direction: string(e.Direction()), Amount: e.Amount,
 		AvailableChange: e.AvailableChange, ReservedChange: e.ReservedChange, AvailableAfter: e.AvailableAfter, ReservedAfter: e.ReservedAfter,
-		Counterparty: e.CounterpartyID, CreatedMS: e.TimeMS, Position: e.Position}
+		Counterparty: e.CounterpartyID, Reference: e.Reference, CreatedMS: e.TimeMS, Position: e.Position}
 	switch e.Of {
 	case journal.OpOpen, journal.OpAlter:
 	case journal.OpTransfer, journal.OpPay:
@@ -95,10 +106,19 @@ func entryReply(account string, e *view.Entry) wire.EntryReply {
 	return reply
 }
 
-func (p *projection) BalanceAt(ctx context.Context, account string, atMS int64) (wire.BalanceReply, bool, error) {
-	p.nowOf(ctx, account)
-	b, ok, err := p.view.BalanceAt(journal.HandleOf(account), atMS)
+func (p *projection) BalanceAt(_ context.Context, account string, at gateway.At) (reply wire.BalanceReply, ok bool, err error) {
+	var b view.Balance
+	if h := journal.HandleOf(account); at.Position.Seq != 0 {
+		b, ok, err = p.view.BalanceBehind(h, at.Position.Seq)
+	} else {
+		b, ok, err = p.view.BalanceAt(h, at.MS)
+	}
 	return wire.BalanceReply{Account: account, Asset: p.assets.Code(b.Asset), Available: b.Available, Reserved: b.Reserved, Version: b.Version, Position: b.Position}, ok, err
+}
+
+func (p *projection) WaitPast(ctx context.Context, partition int, atMS int64) error {
+	p.now(ctx, partition)
+	return p.view.WaitPast(ctx, partition, atMS)
 }
 
 // reservationStatus are the words that a list can be asked for.

@@ -112,12 +112,13 @@ every event in a durable journal from which everything can be rebuilt.
 		return exit(exitUsage, "%w (see %s --help)", err, c.CommandPath())
 	})
 	f := root.PersistentFlags()
-	f.StringVarP(&a.output, "output", "o", "table", "table, json or csv")
+	f.StringVarP(&a.output, "output", "o", "table", "table, json or csv; some commands know more")
 	f.StringVar(&a.server, "server", envOr("WALLETD_SERVER", "http://127.0.0.1:8080"), "address of the wallet")
 	f.StringVar(&a.token, "token", os.Getenv("WALLETD_TOKEN"), "bearer token, where the wallet wants one")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
-		if !slices.Contains([]string{"table", "json", "csv"}, a.output) {
-			return exit(exitUsage, "-o %s: want table, json or csv", a.output)
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		forms := append([]string{"table", "json", "csv"}, strings.Fields(cmd.Annotations[moreForms])...)
+		if !slices.Contains(forms, a.output) {
+			return exit(exitUsage, "-o %s: want %s or %s", a.output, strings.Join(forms[:len(forms)-1], ", "), forms[len(forms)-1])
 		}
 		return nil
 	}
@@ -126,6 +127,9 @@ every event in a durable journal from which everything can be rebuilt.
 		a.partitionCmd(), a.shardCmd(), a.journalCmd(), a.eventsCmd(), a.snapshotCmd(), a.drillCmd(), a.reconcileCmd(), a.whyCmd(), a.verifyLogicCmd(), a.benchCmd(), a.doctorCmd(), a.versionCmd())
 	return root
 }
+
+// moreForms annotates a command that knows other forms of output than table, json and csv.
+const moreForms = "forms"
 
 // args refuses a wrong number of arguments with an exit code and the way to write it.
 func args(min, max int) cobra.PositionalArgs {

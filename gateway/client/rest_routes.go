@@ -71,9 +71,14 @@ func (r *REST) Balance(ctx context.Context, account string) (v Balance, err erro
 	return v, r.get(ctx, accountPath(account)+"/balance", nil, &v)
 }
 
-// BalanceAt reads the balance as it was at a time, from the projection.
+// BalanceAt reads the balance as it was at a time, behind everything that happened at it, from the projection.
 func (r *REST) BalanceAt(ctx context.Context, account string, at time.Time) (v Balance, err error) {
 	return v, r.get(ctx, accountPath(account)+"/balance", url.Values{"at": {at.UTC().Format(time.RFC3339Nano)}}, &v)
+}
+
+// BalanceBehind reads the balance as it was behind an event of the account's partition, from the projection.
+func (r *REST) BalanceBehind(ctx context.Context, account string, at Position) (v Balance, err error) {
+	return v, r.get(ctx, accountPath(account)+"/balance", url.Values{"at": {at.String()}}, &v)
 }
 
 // Page asks for one page of a list.
@@ -96,23 +101,49 @@ func (p Page) values() url.Values {
 // EntriesQuery asks for a statement, newest first. Zero values ask for everything.
 type EntriesQuery struct {
 	Page
-	From, To  time.Time // from ≤ t < to
-	Direction string    // debit, credit
+	From, To             time.Time // from ≤ t < to
+	Direction            string    // debit, credit
+	Kind                 string    // transfer, reserve, confirm, cancel, expire, account
+	Counterparty         string
+	AmountMin, AmountMax journal.Amount // both included
+	Transfer             string         // tr_…
+	Reservation          string         // rs_…
+	Reference            string
 }
 
-// Entries reads a page of an account's statement.
-func (r *REST) Entries(ctx context.Context, account string, q EntriesQuery) (List[Entry], error) {
-	v := q.values()
+func (q *EntriesQuery) values() url.Values {
+	v := q.Page.values()
+	set := func(name, value string) {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
 	if !q.From.IsZero() {
 		v.Set("from", q.From.UTC().Format(time.RFC3339Nano))
 	}
 	if !q.To.IsZero() {
 		v.Set("to", q.To.UTC().Format(time.RFC3339Nano))
 	}
-	if q.Direction != "" {
-		v.Set("direction", q.Direction)
+	if q.AmountMin != 0 {
+		v.Set("min_amount", strconv.FormatInt(int64(q.AmountMin), 10))
 	}
-	return list[Entry](ctx, r, accountPath(account)+"/entries", v)
+	if q.AmountMax != 0 {
+		v.Set("max_amount", strconv.FormatInt(int64(q.AmountMax), 10))
+	}
+	set("direction", q.Direction)
+	set("kind", q.Kind)
+	set("counterparty", q.Counterparty)
+	set("transfer", q.Transfer)
+	set("reservation", q.Reservation)
+	set("reference", q.Reference)
+	return v
+}
+
+// Entries reads a page of an account's statement.
+func (r *REST) Entries(ctx context.Context, account string, q EntriesQuery) (s Statement, err error) {
+	head, err := r.do(ctx, request{method: http.MethodGet, path: accountPath(account) + "/entries?" + q.values().Encode()}, &s)
+	s.Position = head.position
+	return s, err
 }
 
 // Transfer moves an amount: Client.Transfer over HTTP, with the whole shape as its answer.

@@ -134,3 +134,20 @@ type List[T any] struct {
 
 	Position Position `json:"-"` // what the projection reflects
 }
+
+// Statement is a page of entries and the balances at the ends of its period.
+type Statement struct {
+	List[Entry]
+	Account string `json:"account"`
+	Asset   string `json:"asset"`
+	Opening Bound  `json:"opening"` // behind the last entry before from
+	Closing Bound  `json:"closing"` // behind the last entry before to; without one, behind the newest entry of the first page
+}
+
+// Bound is a balance at an end of a period. Version 0: the account was not open yet.
+type Bound struct {
+	Available journal.Amount `json:"available"`
+	Reserved  journal.Amount `json:"reserved"`
+	Version   uint64         `json:"version"`
+	At        *time.Time     `json:"at,omitempty"`
+}

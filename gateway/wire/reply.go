@@ -229,6 +229,47 @@ func AppendList[T any](dst []byte, items []T, appendItem func([]byte, *T) []byte
 	return append(appendText(dst, `,"next_cursor":`, next), '}')
 }
 
+// StatementReply is what a page of a statement says beside its entries: the balances at the ends of its period.
+type StatementReply struct {
+	Account, Asset   string
+	Opening, Closing BoundReply
+}
+
+// BoundReply is the balance at an end of a period. Version 0: the account was not open yet.
+type BoundReply struct {
+	Available, Reserved journal.Amount
+	Version             uint64
+	AtMS                int64 // the bound; 0: left out, there is none
+}
+
+// AppendStatement writes a list object of entries, with the balances at the ends of its period.
+func AppendStatement(dst []byte, items []EntryReply, next string, s *StatementReply) []byte {
+	dst = AppendList(dst, items, AppendEntry, next)
+	dst = appendText(dst[:len(dst)-1], `,"account":`, s.Account)
+	dst = appendText(dst, `,"asset":`, s.Asset)
+	dst = appendBound(append(dst, `,"opening":{`...), &s.Opening)
+	dst = appendBound(append(dst, `,"closing":{`...), &s.Closing)
+	return append(dst, '}')
+}
+
+// AppendBound writes a balance at an end of a period as an object of its own: opening_balance, closing_balance.
+func AppendBound(dst []byte, object string, s *StatementReply, b *BoundReply) []byte {
+	dst = appendText(dst, `{"object":`, object)
+	dst = appendText(dst, `,"account":`, s.Account)
+	dst = appendText(dst, `,"asset":`, s.Asset)
+	return appendBound(append(dst, ','), b)
+}
+
+func appendBound(dst []byte, b *BoundReply) []byte {
+	dst = appendAmount(dst, `"available":`, b.Available)
+	dst = appendAmount(dst, `,"reserved":`, b.Reserved)
+	dst = appendNumber(dst, `,"version":`, b.Version)
+	if b.AtMS != 0 {
+		dst = appendTime(dst, `,"at":`, b.AtMS)
+	}
+	return append(dst, '}')
+}
+
 // BatchReply is one result of a batch: a transfer, or a problem.
 type BatchReply struct {
 	Transfer *TransferReply

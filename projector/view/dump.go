@@ -101,7 +101,7 @@ func (r *Reading) eachKey(partition int, from uint64, fn func(journal.ID, *store
 	})
 }
 
-// Entry answers one line of a statement by its account, time and version, for auditors.
+// Entry answers one line of a statement by its account, time and version, for auditors: without what other records say (names, reference).
 func (r *Reading) Entry(h journal.Handle, timeMS int64, version uint64) (e Entry, ok bool, err error) {
 	p, ok := r.partitionOf(h)
 	if !ok {
@@ -114,6 +114,7 @@ func (r *Reading) Entry(h journal.Handle, timeMS int64, version uint64) (e Entry
 		}
 		ok = true
 		e, err = r.entry(p, h, l)
+		e.Reference = ""
 		return false, err
 	})
 	return e, ok && err == nil, err

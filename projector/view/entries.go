@@ -1,10 +1,7 @@
 package view
 
 import (
-	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -20,6 +17,7 @@ type Entry struct {
 	ID             journal.ID // transfer, or reservation (also for its confirms); zeros for open and alter
 	Counterparty   journal.Handle
 	CounterpartyID string // "" when it is not known here
+	Reference      string // of the transfer or reservation; "" too when its home is not known here
 	Amount         journal.Amount
 	Flagged        bool // a credit to an account closed meanwhile, or to a suspense account
 
@@ -67,10 +65,12 @@ const (
 )
 
 // Direction is the entry's.
-func (e *Entry) Direction() Direction {
-	change := e.AvailableChange + e.ReservedChange
+func (e *Entry) Direction() Direction { return direction(e.AvailableChange, e.ReservedChange) }
+
+func direction(available, reserved journal.Amount) Direction {
+	change := available + reserved
 	if change == 0 {
-		change = e.AvailableChange
+		change = available
 	}
 	switch {
 	case change < 0:
@@ -79,106 +79,6 @@ func (e *Entry) Direction() Direction {
 		return Credit
 	}
 	return Neither
-}
-
-// EntriesOptions choose from a statement.
-type EntriesOptions struct {
-	Cursor    string    // Next of the page before; "": from the newest
-	Limit     int       // 1 … LimitMax; 0: LimitDefault
-	FromMS    int64     // from ≤ time; 0: from the opening
-	ToMS      int64     // time < to; 0: no end
-	Direction Direction // only these
-}
-
-// Bounds of lists.
-const (
-	LimitDefault = 50
-	LimitMax     = 1000
-	scanMax      = 20_000 // entries looked at for one page: a page of a rare direction may end early, with a Next
-)
-
-// ErrBadCursor says that a cursor is none of ours.
-var ErrBadCursor = errors.New("bad cursor")
-
-// Page is a part of a list.
-type Page[T any] struct {
-	Data     []T
-	Next     string           // "" at the end
-	Position journal.Position // that the answer reflects
-}
-
-// Entries answers a page of the account's statement, newest first; false when the projection knows no such account.
-func (v *View) Entries(h journal.Handle, o EntriesOptions) (Page[Entry], bool, error) {
-	return reading(v, func(r *Reading) (Page[Entry], bool, error) { return r.Entries(h, o) })
-}
-
-// Entries is as View.Entries.
-func (r *Reading) Entries(h journal.Handle, o EntriesOptions) (page Page[Entry], ok bool, err error) {
-	a, ok, err := r.Account(h)
-	if err != nil || !ok {
-		return page, ok, err
-	}
-	s := span{fromMS: max(o.FromMS, 0), beforeMS: max(o.ToMS, 0)}
-	if o.Cursor != "" {
-		ms, version, err := parseCursor(o.Cursor)
-		if err != nil {
-			return page, false, err
-		}
-		if s.beforeMS == 0 || ms < s.beforeMS {
-			s.beforeMS, s.beforeVersion = ms, version
-		}
-	}
-	page.Position = a.Position
-	limit, names, seen := limited(o.Limit), r.names(), 0
-	var last Entry
-	more, err := r.entries(a.Position.Partition, h, s, func(e Entry) (bool, error) {
-		last = e
-		if seen++; o.Direction == Neither || e.Direction() == o.Direction {
-			if e.CounterpartyID, err = r.counterparty(names, &e); err != nil {
-				return false, err
-			}
-			page.Data = append(page.Data, e)
-		}
-		return len(page.Data) < limit && seen < scanMax, nil
-	})
-	if more {
-		page.Next = cursorText(last.TimeMS, last.Version)
-	}
-	return page, true, errors.Join(err, names.err)
-}
-
-// counterparty is the other account's id: from its details, or, where it lives in a partition that is not folded here, as
-// the payer wrote it into the row.
-func (r *Reading) counterparty(n *names, e *Entry) (string, error) {
-	if id := n.of(e.Counterparty); id != "" || e.Counterparty.IsZero() || e.ID == (journal.ID{}) {
-		return id, nil
-	}
-	k, ok, err := r.keyed(e.ID)
-	if err != nil || !ok || k.row.To != e.Counterparty {
-		return "", err
-	}
-	return string(k.row.ToText), nil
-}
-
-func limited(limit int) int {
-	if limit <= 0 {
-		return LimitDefault
-	}
-	return min(limit, LimitMax)
-}
-
-func cursorText(timeMS int64, version uint64) string {
-	return strconv.FormatInt(timeMS, 36) + "-" + strconv.FormatUint(version, 36)
-}
-
-func parseCursor(text string) (timeMS int64, version uint64, err error) {
-	a, b, _ := strings.Cut(text, "-")
-	timeMS, err1 := strconv.ParseInt(a, 36, 64)
-	version, err2 := strconv.ParseUint(b, 36, 64)
-	if err1 != nil || err2 != nil || timeMS < 0 || cursorText(timeMS, version) != text {
-		return 0, 0, fmt.Errorf("%w: %q", ErrBadCursor, text)
-	}
-	return timeMS, version, nil
 }
 
 // entry makes the whole line of a statement: the group's part, and what its event says.
@@ -192,7 +92,7 @@ func (r *Reading) entry(partition int, h journal.Handle, l *Line) (e Entry, err 
 	e.Position, e.Of = of.Position, of.row.Op
 	switch row := &of.row; row.Op {
 	case journal.OpTransfer, journal.OpPay, journal.OpReserve:
-		e.ID, e.Amount, e.Counterparty = row.ID, row.Amount, row.To
+		e.ID, e.Amount, e.Counterparty, e.Reference = row.ID, row.Amount, row.To, string(row.Reference)
 		if h != row.Account {
 			e.Counterparty = row.Account
 		}
@@ -287,17 +187,6 @@ func (r *Reading) linesOf(partition int, h journal.Handle, s span, fn func(*jour
 		return false, fmt.Errorf("%w: read a statement: %w", ErrStore, err)
 	}
 	return false, nil
-}
-
-// entries is lines, with what their events say.
-func (r *Reading) entries(partition int, h journal.Handle, s span, fn func(Entry) (bool, error)) (more bool, err error) {
-	return r.lines(partition, h, s, func(l *Line) (bool, error) {
-		e, err := r.entry(partition, h, l)
-		if err != nil {
-			return false, err
-		}
-		return fn(e)
-	})
 }
 
 // backwards calls fn for the records within the bounds, last first, until it answers false; then more says whether there
