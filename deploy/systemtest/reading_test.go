@@ -180,15 +180,20 @@ func (d *dev) walk(t *testing.T, account string) {
 	}
 }
 
-// every is a statement without its cursors.
-func (d *dev) every(t *testing.T, account string, q client.EntriesQuery) client.Statement {
+// every is a statement of all pages, as it is behind what the account has now.
+func (d *dev) every(t *testing.T, account string, q client.EntriesQuery) (all client.Statement) {
 	t.Helper()
-	q.Limit = 1000
-	s, err := d.rest().After(d.balance(account).Position).Entries(within(t, answerLimit), account, q)
-	if err != nil || s.HasMore {
-		t.Fatalf("%+v: %v, more: %v", q, err, s.HasMore)
+	rest := d.rest().After(d.balance(account).Position)
+	for q.Limit = 1000; ; q.Cursor = all.NextCursor {
+		s, err := rest.Entries(within(t, answerLimit), account, q)
+		if err != nil {
+			t.Fatalf("%+v: %v", q, err)
+		}
+		s.Data = append(all.Data, s.Data...)
+		if all = s; !s.HasMore {
+			return all
+		}
 	}
-	return s
 }
 
 func (d *dev) filters(t *testing.T, from, to string) {
@@ -248,7 +253,7 @@ func (d *dev) forms(t *testing.T, account string) {
 	rows, err2 := csv.NewReader(bytes.NewReader(a.body)).ReadAll()
 	if err != nil || err2 != nil || len(rows) != len(all.Data)+3 || rows[1][2] != "closing_balance" || rows[1][9] != fmt.Sprint(all.Closing.Available) ||
 		rows[2][12] != all.Data[0].Reference || rows[len(rows)-1][2] != "opening_balance" || rows[len(rows)-1][9] != "0" {
-		t.Errorf("CSV: %d rows of %d entries, %v %v: %.300s", len(rows), len(all.Data), err, err2, a.body)
+		t.Errorf("CSV: %d rows of %d entries, %v %v: %v, %v … %v; want %+v", len(rows), len(all.Data), err, err2, rows[1], rows[2], rows[len(rows)-1], all.Closing)
 	}
 	a, err = d.call("GET", path, map[string]string{"Accept": "application/x-ndjson"}, nil)
 	var objects []string

@@ -76,6 +76,10 @@ func (p *projection) Entries(ctx context.Context, account string, q gateway.Entr
 		o.Counterparty = journal.HandleOf(q.Counterparty)
 	}
 	st, ok, err := p.view.Entries(journal.HandleOf(account), o)
+	if len(st.Homes) > 0 && err == nil {
+		_ = p.folds.CatchUp(ctx, st.Homes...) // as with now
+		st, ok, err = p.view.Entries(journal.HandleOf(account), o)
+	}
 	if err != nil || !ok {
 		return s, false, translate(err)
 	}

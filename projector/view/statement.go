@@ -3,6 +3,7 @@ package view
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -48,6 +49,8 @@ type Statement struct {
 	Page[Entry]
 	Asset            journal.Asset
 	Opening, Closing Balance // version 0: the account was not open yet
+	// Homes are partitions that are not folded far enough to know the references of their transfers, here or anywhere.
+	Homes []int
 }
 
 // Entries answers a page of the account's statement, newest first; false when the projection knows no such account.
@@ -120,7 +123,7 @@ func (r *Reading) page(h journal.Handle, st *Statement, s span, o *EntriesOption
 		if err == nil && o.chooses(&e) {
 			if e.Of != journal.OpOpen && e.Of != journal.OpAlter && e.Reference == "" {
 				seen += scanLookUp
-				err = r.refer(&e)
+				err = r.refer(st, &e)
 			}
 			if err == nil && (o.Reference == "" || e.Reference == o.Reference) {
 				if e.CounterpartyID, err = r.counterparty(names, &e); err == nil {
@@ -143,15 +146,21 @@ func (o *EntriesOptions) chooses(e *Entry) bool {
 }
 
 // refer takes the reference of what another event decided from its first row.
-func (r *Reading) refer(e *Entry) error {
-	if e.ID == (journal.ID{}) || e.Of == journal.OpTransfer || e.Of == journal.OpReserve || e.Position.Partition == e.ID.Partition(r.view.config.Partitions) && e.Of == journal.OpPay {
+func (r *Reading) refer(st *Statement, e *Entry) error {
+	home := e.ID.Partition(r.view.config.Partitions)
+	if e.ID == (journal.ID{}) || e.Of == journal.OpTransfer || e.Of == journal.OpReserve || e.Position.Partition == home && e.Of == journal.OpPay {
 		return nil // it has none: its own row would say
 	}
 	k, ok, err := r.keyed(e.ID)
-	if err == nil && ok {
+	switch {
+	case err != nil:
+		return err
+	case ok:
 		e.Reference = string(k.row.Reference)
+	case !slices.Contains(st.Homes, home):
+		st.Homes = append(st.Homes, home)
 	}
-	return err
+	return nil
 }
 
 // line names a line of a statement.
