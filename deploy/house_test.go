@@ -73,7 +73,7 @@ var homes = map[string][]string{
 	"github.com/segmentio/kafka-go": {"walletd/journal/kafkalog", "walletd/projector/events/kafkatopic", "walletd/deploy/local"},
 	"github.com/go-zookeeper/zk":    {"walletd/shardrouter"},
 	"github.com/redis/go-redis/v9":  {"walletd/luascripts", "walletd/bench/floor", "walletd/bench/rival", "walletd/bench/rival/protocol"}, // the latter are no shards: yardstick and rivals
-	"github.com/gorilla/websocket":  {"walletd/gateway", "walletd/gateway/client", "walletd/bench"},
+	"github.com/gorilla/websocket":  {"walletd/gateway", "walletd/gateway/push", "walletd/gateway/client", "walletd/bench"},
 	"github.com/cockroachdb/pebble": {"walletd/projector/view"},
 	"gonum.org/v1/plot":             {"walletd/bench/chart"},
 	"github.com/minio/minio-go/v7":  {"walletd/projector/snapshot"},

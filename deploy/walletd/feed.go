@@ -3,6 +3,7 @@ package walletd
 import (
 	"context"
 	"errors"
+	"net/url"
 
 	"walletd/gateway/push"
 	"walletd/journal/public"
@@ -25,4 +26,14 @@ func (f localFeed) Since(ctx context.Context, account string, version uint64, li
 		return nil, errors.Join(push.ErrTooMany, err)
 	}
 	return news, err
+}
+
+// linkURL is where a projector answers gateways' links.
+func linkURL(projector *url.URL) string {
+	u := *projector
+	u.Scheme = map[string]string{"https": "wss"}[u.Scheme]
+	if u.Scheme == "" {
+		u.Scheme = "ws"
+	}
+	return u.JoinPath(push.LinkPath).String()
 }

@@ -77,6 +77,8 @@ type node struct {
 	audits      audits
 	projector   *projector.Projector
 	watch       *watch.Watch
+	link        *push.Link       // to a projector elsewhere; nil: it is here
+	links       *push.LinkServer // from gateways elsewhere; nil: this process is one
 	happened    *events.Source
 	publisher   *events.Publisher // nil where events are not published
 	eventsTopic *kafkatopic.Topic
@@ -119,6 +121,9 @@ func (n *node) run(ctx context.Context, r roles, ready func(context.Context) err
 	}
 	if n.sweeper != nil {
 		parts.Go(func() error { return quiet(inner, n.sweeper.Run(inner)) })
+	}
+	if n.link != nil {
+		parts.Go(func() error { return n.link.Run(inner) })
 	}
 	doors := n.doors(r)
 	for _, d := range doors {
@@ -254,6 +259,8 @@ func (n *node) createGateway() (err error) {
 			return exit(exitUsage, "projector_url %q is no address like http://host:8082", n.cfg.projectorURL)
 		}
 		reads = proxyTo(target)
+		n.link = push.NewLink(linkURL(target), n.cfg.token, n.pastName(), n.logger)
+		feed = n.link
 		past = &remotePast{url: target.JoinPath(pastPath).String(), token: n.cfg.token, wallet: n.pastName(), client: &http.Client{}}
 	}
 	n.gateway, err = gateway.New(gateway.Config{Assets: n.cfg.assets, Partitions: n.cfg.partitions, Shards: n.lanes, Reads: reads, Past: past, Feed: feed, Logger: n.logger,
@@ -314,8 +321,10 @@ func (n *node) doors(r roles) []door {
 	case r.gateway:
 		doors = append(doors, openDoor(n.gateway, gateway.Listen(n.public), n.logger))
 	case r.projector:
+		n.links = push.NewLinkServer(localFeed{n.watch}, n.pastName())
 		mux := http.NewServeMux()
 		mux.Handle("/", n.reads())
+		mux.Handle("GET "+push.LinkPath, n.links)
 		mux.Handle("POST "+pastPath, servePast(viewPast{n.view}, n.pastName()))
 		doors = append(doors, openDoor(n.tokenOnly(mux), n.public, n.logger))
 	}
@@ -336,6 +345,9 @@ func (n *node) stopDoors(doors []door) {
 	defer cancel()
 	if n.gateway != nil {
 		n.gateway.Drain(ctx)
+	}
+	if n.links != nil {
+		n.links.Close()
 	}
 	for i := len(doors) - 1; i >= 0; i-- {
 		doors[i].fresh.close()
