@@ -89,23 +89,31 @@ func (x *exportFlags) config() (c export.Config, err error) {
 		return c, exit(exitUsage, "--to %q: want one of %s, postgres", x.format, strings.Join(export.Formats, ", "))
 	}
 	c = export.Config{Format: x.format, Partitions: x.partitions}
+	if c.FromMS, c.ToMS, err = x.times(); err != nil {
+		return c, err
+	}
+	return c, x.positions(&c)
+}
+
+// times reads those flags; 0: no bound.
+func (x *exportFlags) times() (fromMS, toMS int64, err error) {
 	for flag, to := range map[string]struct {
 		text string
 		ms   *int64
-	}{"--from-time": {x.fromTime, &c.FromMS}, "--to-time": {x.toTime, &c.ToMS}} {
+	}{"--from-time": {x.fromTime, &fromMS}, "--to-time": {x.toTime, &toMS}} {
 		if to.text == "" {
 			continue
 		}
 		t, err := parseTime(to.text)
 		if err != nil {
-			return c, exit(exitUsage, "%s: %w", flag, err)
+			return 0, 0, exit(exitUsage, "%s: %w", flag, err)
 		}
 		*to.ms = t.UnixMilli()
 	}
-	if c.ToMS != 0 && c.ToMS <= c.FromMS {
-		return c, exit(exitUsage, "--to-time %s is not behind --from-time %s", x.toTime, x.fromTime)
+	if toMS != 0 && toMS <= fromMS {
+		return 0, 0, exit(exitUsage, "--to-time %s is not behind --from-time %s", x.toTime, x.fromTime)
 	}
-	return c, x.positions(&c)
+	return fromMS, toMS, nil
 }
 
 // positions reads those flags: an epoch says nothing that the seq does not.

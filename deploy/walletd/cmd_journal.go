@@ -101,15 +101,23 @@ func (a *app) journalCatCmd() *cobra.Command {
 	var data, path string
 	var partitions []int
 	var follow bool
+	var x exportFlags // its times
 	cmd := &cobra.Command{
 		Use: "cat", Short: "print every event, partition by partition, in order", Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			fromMS, toMS, err := x.times()
+			if err != nil {
+				return err
+			}
 			j, err := a.openJournal(cmd.Context(), data, path)
 			if err != nil {
 				return err
 			}
 			defer j.close()
 			_, err = reconcile.Replay(cmd.Context(), reconcile.ReplayConfig{Log: j.log, Partitions: partitions, Fold: true, Follow: follow}, func(r *reconcile.Replayed) error {
+				if (fromMS != 0 || toMS != 0) && (r.Event == nil || r.Event.TimeMS < fromMS || (toMS != 0 && r.Event.TimeMS >= toMS)) {
+					return nil
+				}
 				d := r.Describe(j.assets)
 				if a.output == "json" {
 					return json.NewEncoder(a.out).Encode(d)
@@ -125,6 +133,8 @@ func (a *app) journalCatCmd() *cobra.Command {
 	}
 	journalFlags(cmd, &data, &path, &partitions)
 	cmd.Flags().BoolVar(&follow, "follow", false, "go on with what is appended, until Ctrl-C")
+	cmd.Flags().StringVar(&x.fromTime, "from-time", "", "only events not before this time: 2026-11-20T00:00:00Z, or a date")
+	cmd.Flags().StringVar(&x.toTime, "to-time", "", "only events before this time")
 	return cmd
 }
 

@@ -67,3 +67,23 @@ func TestExportWritesWholeFiles(t *testing.T) {
 		t.Errorf("left: %v %v", left, err)
 	}
 }
+
+// TestCatOfATime: events of the time alone, and of all times together those of every time.
+func TestCatOfATime(t *testing.T) {
+	code, all, errs := runMain("journal", "cat", "--data", recordedData, "--from-time", "1970-01-02")
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, errs)
+	}
+	_, epochs, _ := runMain("journal", "cat", "--data", recordedData)
+	if all == "" || strings.Count(epochs, "\n") <= strings.Count(all, "\n") {
+		t.Errorf("epochs are no events: %d lines, without bounds %d", strings.Count(all, "\n"), strings.Count(epochs, "\n"))
+	}
+	for _, bound := range []string{"--to-time=1970-01-02", "--from-time=2999-01-01"} {
+		if code, out, errs := runMain("journal", "cat", "--data", recordedData, bound); code != 0 || out != "" {
+			t.Errorf("%s: exit %d: %.200s%s", bound, code, out, errs)
+		}
+	}
+	if code, _, errs := runMain("journal", "cat", "--data", recordedData, "--to-time", "soon"); code != exitUsage || !strings.Contains(errs, "--to-time") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}
