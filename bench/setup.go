@@ -74,7 +74,7 @@ type rows struct {
 func every(ctx context.Context, cfg *Config, clients []*client.Client, r rows) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for k, c := range clients {
-		group.Go(func() error { return r.post(ctx, c, k, len(clients), min(64, cfg.InFlight)) })
+		group.Go(func() error { return r.post(ctx, c, k, len(clients), min(512, cfg.InFlight)) })
 	}
 	return group.Wait()
 }

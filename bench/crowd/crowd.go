@@ -27,6 +27,8 @@ type Config struct {
 	Amount    journal.Amount
 	Transfers int // among the accounts, each within a partition, of one minor unit
 	Seed      uint64
+	Span      time.Duration // over which it has happened, until now; 0: all of it now
+	Window    time.Duration // of keys: what is older is evicted, a 24th at a time, as a shard does (decision 11); 0: nothing is
 	Progress  func(share float64) // may be nil; called from several goroutines
 }
 
@@ -110,7 +112,11 @@ func (w *writer) history(accounts []int) error {
 		return nil
 	}
 	dice := rand.New(rand.NewPCG(w.Seed, uint64(w.book.Partition)))
+	begin := w.nowMS
 	for k := range n {
+		if err := w.age(begin + w.Span.Milliseconds()*int64(k+1)/int64(n)); err != nil {
+			return err
+		}
 		from := dice.IntN(len(accounts))
 		to := (from + 1 + dice.IntN(len(accounts)-1)) % len(accounts)
 		if err := w.act(transfer(w.Name(accounts[from]), w.Name(accounts[to]), "h"+strconv.Itoa(k), 1)); err != nil {
@@ -118,6 +124,20 @@ func (w *writer) history(accounts []int) error {
 		}
 	}
 	return nil
+}
+
+// age lets it become nowMS, and forgets the keys that are too old then.
+func (w *writer) age(nowMS int64) error {
+	w.nowMS = nowMS
+	slice := max(w.Window.Milliseconds()/24, 1)
+	cutoff := (nowMS - w.Window.Milliseconds()) / slice * slice
+	if w.Window == 0 || cutoff < w.began+slice || cutoff <= w.book.EvictedMS {
+		return nil
+	}
+	if err := w.cut(); err != nil { // the block before has an earlier time
+		return err
+	}
+	return w.act(journal.Row{Op: journal.OpEvict, CutoffMS: cutoff})
 }
 
 func transfer(from, to, key string, amount journal.Amount) journal.Row {
@@ -135,6 +155,8 @@ type writer struct {
 	cursor journal.Cursor
 	block  journal.Block
 	first  uint64
+	began  int64 // ms since 1970
+	nowMS  int64
 }
 
 // begin reads what is there and starts an epoch.
@@ -150,7 +172,9 @@ func (c *Config) begin(ctx context.Context, p int) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	epoch := journal.NewEpochFrame(p, w.cursor.Epoch+1, time.Now().UnixMilli(), "crowd")
+	w.began = max(w.book.TimeMS, time.Now().Add(-c.Span).UnixMilli())
+	w.nowMS = w.began
+	epoch := journal.NewEpochFrame(p, w.cursor.Epoch+1, w.began, "crowd")
 	return w, w.put(epoch.Seal(nil))
 }
 
@@ -159,13 +183,18 @@ func (w *writer) opening(name string, flags journal.Flags) journal.Row {
 	return journal.Row{Op: journal.OpOpen, Account: journal.HandleOf(name), Flags: flags, Text: text}
 }
 
-// act lets the book decide.
+// act lets the book decide. Where an id may have been evicted the projection would be asked; it has none of these.
 func (w *writer) act(row journal.Row) error {
 	packed := row.Append(nil)
 	if w.block.Count == 0 {
-		w.block.TimeMS, w.block.Epoch, w.first = max(w.book.TimeMS, time.Now().UnixMilli()), w.cursor.Epoch, w.book.Seq+1
+		w.block.TimeMS, w.block.Epoch, w.first = max(w.book.TimeMS, w.nowMS), w.cursor.Epoch, w.book.Seq+1
 	}
 	o, err := w.book.Decide(packed, w.block.TimeMS)
+	if err == nil && o.Status == journal.KeyOld {
+		row.ClearedMS = w.book.EvictedMS
+		packed = row.Append(nil)
+		o, err = w.book.Decide(packed, w.block.TimeMS)
+	}
 	if err != nil || !o.Journaled || !o.Status.Accepted() {
 		return fmt.Errorf("%v: %v, %w", row.Op, o.Status, err)
 	}

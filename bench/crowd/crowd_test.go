@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"walletd/journal"
 	"walletd/journal/filelog"
@@ -12,11 +13,7 @@ import (
 // The journal says what was meant: every account opened and paid, so many transfers between them, and no money from nowhere.
 func TestACrowdIsAJournal(t *testing.T) {
 	const accounts, transfers, partitions, amount = 300, 1001, 4, 1000
-	log, err := filelog.Open(filelog.Config{Dir: t.TempDir(), Partitions: partitions})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
+	log := newLog(t, partitions)
 	c := Config{Log: log, Accounts: accounts, Name: func(i int) string { return fmt.Sprint("member", i) }, Amount: amount, Transfers: transfers, Seed: 7}
 	if err := Write(t.Context(), c); err != nil {
 		t.Fatal(err)
@@ -48,6 +45,16 @@ func TestACrowdIsAJournal(t *testing.T) {
 	}
 }
 
+func newLog(t *testing.T, partitions int) *filelog.Log {
+	t.Helper()
+	log, err := filelog.Open(filelog.Config{Dir: t.TempDir(), Partitions: partitions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	return log
+}
+
 func read(t *testing.T, log journal.Log, p int) (*journal.Book, int) {
 	t.Helper()
 	book, cursor, events := journal.NewBook(p, log.Partitions()), journal.Cursor{Partition: p}, 0
@@ -62,4 +69,26 @@ func read(t *testing.T, log journal.Log, p int) (*journal.Book, int) {
 		t.Fatal(err)
 	}
 	return book, events
+}
+
+// TestKeysAreForgotten: what a history leaves in the books is a window of keys, and the ids of the others.
+func TestKeysAreForgotten(t *testing.T) {
+	const transfers, accounts = 20_000, 100
+	log := newLog(t, 2)
+	c := Config{Log: log, Accounts: accounts, Name: func(i int) string { return fmt.Sprint("member", i) }, Amount: 1_000_000, Transfers: transfers,
+		Span: 240 * time.Hour, Window: 24 * time.Hour}
+	if err := Write(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	keys := 0
+	for p := range 2 {
+		book, _ := read(t, log, p)
+		keys += len(book.State.(*journal.Memory).Keys)
+		if age := time.Since(time.UnixMilli(book.TimeMS)); age > time.Hour || age < 0 { // a block has one time; it ends with a slice of the window
+			t.Errorf("partition %d ends %v ago", p, age)
+		}
+	}
+	if keys < transfers/10 || keys > transfers/8 {
+		t.Errorf("%d keys are left of %d", keys, transfers)
+	}
 }

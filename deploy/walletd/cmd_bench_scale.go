@@ -179,6 +179,9 @@ func (a *app) scaleAxis(ctx context.Context, name string, o *scaleOptions) (axis
 	return axis, err
 }
 
+// historySpan is how long the history of a wallet took that has one: a tenth of its keys are in the window then.
+const historySpan = 30 * 24 * time.Hour
+
 // crowdRun names the accounts of journals that are written beforehand.
 const crowdRun = "crowd"
 
@@ -204,7 +207,7 @@ func (g *grown) prepare(ctx context.Context, data string) error {
 		return exit(exitFailed, "%w", err)
 	}
 	err = crowd.Write(ctx, crowd.Config{Log: log, Accounts: g.accounts, Name: func(i int) string { return bench.AccountName(crowdRun, g.accounts, i) },
-		Amount: journal.Amount(1_000_000), Transfers: g.events, Seed: 1})
+		Amount: journal.Amount(1_000_000), Transfers: g.events, Seed: 1, Span: historySpan, Window: keyWindowDefault})
 	if closeErr := log.Close(); err == nil {
 		err = closeErr
 	}
