@@ -15,7 +15,7 @@ import (
 
 func (a *app) benchCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "measure a wallet"}
-	cmd.AddCommand(a.benchTransferCmd(), a.benchGoalsCmd(), a.benchScaleCmd(), a.benchProjectCmd(), a.benchRESTCmd(), a.benchNothingCmd(), a.benchFloorCmd(), a.benchRivalCmd())
+	cmd.AddCommand(a.benchTransferCmd(), a.benchGoalsCmd(), a.benchScaleCmd(), a.benchProjectCmd(), a.benchRESTCmd(), a.benchPushCmd(), a.benchNothingCmd(), a.benchFloorCmd(), a.benchRivalCmd())
 	return cmd
 }
 

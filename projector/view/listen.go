@@ -20,6 +20,16 @@ type Listener interface {
 // Listen gives the fold a listener, before it takes anything.
 func (f *Fold) Listen(l Listener) { f.listener = l }
 
+// Hasten has the partition's fold look at once, if it is folded.
+func (v *View) Hasten(partition int) {
+	w := &v.waits[partition]
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.hasten != nil {
+		w.hasten()
+	}
+}
+
 // ID is the account's id, "" where it is not folded here, or not that far.
 func (r *Reading) ID(h journal.Handle) (string, error) {
 	if _, here := r.partitionOf(h); !here || h.IsZero() {

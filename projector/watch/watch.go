@@ -78,14 +78,15 @@ func (w *Watch) Watch(account string, to Sink) error {
 	pt := w.parts[h.Partition(len(w.parts))]
 	pt.mu.Lock()
 	sinks := pt.watched[h]
-	if len(sinks) == 0 {
-		pt.count.Add(1)
-	}
+	first := len(sinks) == 0 && pt.count.Add(1) == 1
 	if !slices.Contains(sinks, to) {
 		pt.watched[h] = append(sinks, to)
 	}
 	pt.fresh[h] = struct{}{}
 	pt.mu.Unlock()
+	if first {
+		w.view.Hasten(pt.partition) // it may have meant to rest, as nobody watched
+	}
 	news, err := w.versions([]journal.Handle{h})
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", account, err)
