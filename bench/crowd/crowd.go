@@ -27,8 +27,8 @@ type Config struct {
 	Amount    journal.Amount
 	Transfers int // among the accounts, each within a partition, of one minor unit
 	Seed      uint64
-	Span      time.Duration // over which it has happened, until now; 0: all of it now
-	Window    time.Duration // of keys: what is older is evicted, a 24th at a time, as a shard does (decision 11); 0: nothing is
+	Span      time.Duration       // over which it has happened, until now; 0: all of it now
+	Window    time.Duration       // of keys: what is older is evicted, a 24th at a time, as a shard does (decision 11); 0: nothing is
 	Progress  func(share float64) // may be nil; called from several goroutines
 }
 
