@@ -61,7 +61,7 @@ func Push(ctx context.Context, c PushConfig) (r PushReport, err error) {
 	if err != nil {
 		return r, err
 	}
-	defer wallet.Close()
+	defer func() { err = errors.Join(err, wallet.Close()) }()
 	if _, err := rest.CreateAccount(ctx, client.AccountCreate{ID: "push-bank", Asset: "USD", Issuance: true}); err != nil {
 		return r, err
 	}
