@@ -44,6 +44,7 @@ var arrows = map[string][]string{
 	"walletd/projector/reconcile":   {"walletd/journal", "walletd/projector/view"},
 	"walletd/projector/events":      {"walletd/journal", "walletd/journal/public", "walletd/projector/reconcile", "walletd/projector/view"},
 	"walletd/projector/sweep":       {"walletd/journal", "walletd/projector/view", "walletd/projector/reconcile"},
+	"walletd/projector/webhooks":    {"walletd/journal/public", "walletd/projector/events"},
 	"walletd/projector/export":      {"walletd/journal", "walletd/projector/reconcile"},
 	"walletd/projector/settle":      {"walletd/journal", "walletd/projector/export", "walletd/projector/reconcile"},
 	"walletd/bench":                 {"walletd/journal", "walletd/gateway/wire", "walletd/gateway/client"},

@@ -56,6 +56,7 @@ type clusterOptions struct {
 	keyWindow  string // where it is set
 	snapshots  bool   // in a directory that all processes see
 	events     bool   // are published
+	webhook    string // address of a receiver of confirmed reservations
 
 	servers func(c *cluster) // where it is set, finds or starts servers, and says where they are reached
 }
@@ -100,6 +101,9 @@ func startCluster(t testing.TB, o clusterOptions) *cluster {
 		yaml += fmt.Sprintf("events: {publish: true, topic: %q}\n", c.eventsTopic())
 	}
 	yaml += "reconcile_every: 2s\n"
+	if o.webhook != "" {
+		yaml += fmt.Sprintf("webhooks: [{name: shop, url: %q, secrets: [%s], types: [reservation.confirmed], allow_private: true}]\n", o.webhook, webhookSecret)
+	}
 	reads := freeAddr(t)
 	c.config = filepath.Join(dir, "walletd.yaml")
 	if err := os.WriteFile(c.config, []byte(yaml+fmt.Sprintf("projector_url: %q\n", "http://"+reads)), 0o600); err != nil {

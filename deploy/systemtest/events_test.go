@@ -3,20 +3,29 @@ package systemtest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"walletd/projector/events"
 	"walletd/projector/events/kafkatopic"
+	"walletd/projector/webhooks"
 )
 
 // TestPublicEvents: the topic has every version of every account once, in order, with the bytes that the journal alone gives; a projector that is
 // killed while it publishes, and a rebuild, only repeat; a tail shows them.
 func TestPublicEvents(t *testing.T) {
-	c := startCluster(t, clusterOptions{events: true})
+	hook, told := startReceiver(t)
+	c := startCluster(t, clusterOptions{events: true, webhook: hook})
 	l := startLoad(t, c.wallet)
 	l.advance(steady)
 	for range 2 {
@@ -33,17 +42,21 @@ func TestPublicEvents(t *testing.T) {
 	if r.code != 0 {
 		t.Fatalf("walletd events cat: %v", r)
 	}
+	confirmed := map[string]bool{}
 	want, wanted, last := map[string]string{}, 0, ""
 	for line := range strings.Lines(r.stdout) {
 		var e struct {
-			ID, Subject string
-			Data        json.RawMessage
+			ID, Type, Subject string
+			Data              json.RawMessage
 		}
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Fatal(err)
 		}
 		want[e.ID] = e.Subject + " " + string(e.Data)
 		wanted, last = wanted+1, e.ID
+		if e.Type == "reservation.confirmed" {
+			confirmed["evt_"+strings.ReplaceAll(e.ID, ".", "-")] = true
+		}
 	}
 	to := kafkatopic.Open(kafkatopic.Config{Brokers: addrsOf(c.kafka), Name: c.eventsTopic(), Partitions: clusterPartitions, Replicas: 1})
 	defer to.Close()
@@ -55,6 +68,16 @@ func TestPublicEvents(t *testing.T) {
 		}
 		return nil
 	})
+
+	await(t, time.Minute, "the webhook to be told of every confirmed reservation", func() error {
+		if have := told(); !maps.Equal(have, confirmed) {
+			return fmt.Errorf("%d of %d", len(have), len(confirmed))
+		}
+		return nil
+	})
+	if len(confirmed) == 0 {
+		t.Error("the load has confirmed nothing")
+	}
 
 	var lag struct {
 		Data []struct {
@@ -84,6 +107,34 @@ func TestPublicEvents(t *testing.T) {
 	}
 	if again := awaitEvents(t, to, want); again != seen+wanted {
 		t.Errorf("%d events are in the topic behind the rebuild, want %d", again, seen+wanted)
+	}
+}
+
+const webhookSecret = "whsec_YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0NTY="
+
+// startReceiver is a webhook's: told answers the messages that it has taken.
+func startReceiver(t *testing.T) (url string, told func() map[string]bool) {
+	key, err := webhooks.ParseSecret(webhookSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	ids := map[string]bool{}
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		at, err2 := strconv.ParseInt(r.Header.Get("Webhook-Timestamp"), 10, 64)
+		id := r.Header.Get("Webhook-Id")
+		mu.Lock()
+		defer mu.Unlock()
+		if errors.Join(err, err2) == nil && r.Header.Get("Webhook-Signature") == webhooks.Sign([][]byte{key}, id, at, body) {
+			ids[id] = true
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s.URL, func() map[string]bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return maps.Clone(ids)
 	}
 }
 

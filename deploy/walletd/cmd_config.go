@@ -18,6 +18,12 @@ func (c *Config) values() map[string]any {
 		"kafka": c.Kafka, "topic": c.Topic, "replicas": c.Replicas, "keeps": c.Keeps, "id": c.ID, "http": c.HTTP, "admin": c.Admin,
 		"projector_url": c.ProjectorURL, "reads_http": c.ReadsHTTP, "data": c.Data, "token": c.Token, "origins": c.Origins, "dev": c.Dev,
 		"zookeeper_auth": c.ZooKeeperAuth, "key_window": c.KeyWindow.String(), "reconcile_every": c.ReconcileEvery.String()}
+	v["events.publish"], v["events.topic"] = c.Events.Publish, c.Events.Topic
+	hooks := []string{}
+	for _, e := range c.Webhooks { // without their secrets
+		hooks = append(hooks, e.Name+" "+e.URL)
+	}
+	v["webhooks"] = hooks
 	s := &c.Snapshots
 	for key, value := range map[string]any{"dir": s.Dir, "at": s.At, "every_events": s.EveryEvents, "keep": s.Keep, "keep_days": s.KeepDays, "s3.endpoint": s.S3.Endpoint,
 		"s3.bucket": s.S3.Bucket, "s3.prefix": s.S3.Prefix, "s3.region": s.S3.Region, "s3.access_key": s.S3.AccessKey, "s3.secret_key": s.S3.SecretKey} {

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"walletd/journal"
+	"walletd/projector/webhooks"
 )
 
 // Config is a cluster's walletd.yaml. Every process of a cluster may read the same file.
@@ -44,9 +45,10 @@ type Config struct {
 
 	KeyWindow time.Duration `koanf:"key_window"` // how long shards remember keys; all keepers of a wallet have the same
 	// ReconcileEvery is how long the projector takes to compare every live account with the journal's fold once; 0: it does not.
-	ReconcileEvery time.Duration   `koanf:"reconcile_every"`
-	Snapshots      SnapshotsConfig `koanf:"snapshots"`
-	Events         EventsConfig    `koanf:"events"` // projector role
+	ReconcileEvery time.Duration       `koanf:"reconcile_every"`
+	Snapshots      SnapshotsConfig     `koanf:"snapshots"`
+	Events         EventsConfig        `koanf:"events"`   // projector role
+	Webhooks       []webhooks.Endpoint `koanf:"webhooks"` // projector role
 
 	ZooKeeperAuth string `koanf:"zookeeper_auth"` // user:password of the digest ACL
 }
@@ -80,7 +82,7 @@ var configDefaults = map[string]any{
 // (with _ for the dot), --<key> as a flag.
 var configKeys = []string{"cluster", "partitions", "assets", "shards", "spares", "zookeeper", "kafka", "topic", "replicas", "keeps", "id", "http", "admin",
 	"projector_url", "reads_http", "data", "token", "origins", "dev", "zookeeper_auth", "key_window", "reconcile_every",
-	"events.publish", "events.topic",
+	"events.publish", "events.topic", "webhooks",
 	"snapshots.dir", "snapshots.at", "snapshots.every_events", "snapshots.keep", "snapshots.keep_days",
 	"snapshots.s3.endpoint", "snapshots.s3.bucket", "snapshots.s3.prefix", "snapshots.s3.region", "snapshots.s3.access_key", "snapshots.s3.secret_key"}
 
@@ -233,7 +235,7 @@ func (c *Config) validate(r roles) error {
 		errs = append(errs, c.Snapshots.problems()...)
 	}
 	if r.projector {
-		errs = append(errs, c.eventsProblems())
+		errs = append(errs, append(c.webhookProblems(), c.eventsProblems())...)
 	}
 	for i, s := range c.Shards {
 		miss(s.ID == "" || s.Addr == "", "shards[%d] needs id and addr", i)

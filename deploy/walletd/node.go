@@ -28,6 +28,7 @@ import (
 	"walletd/projector/sweep"
 	"walletd/projector/view"
 	"walletd/projector/watch"
+	"walletd/projector/webhooks"
 	"walletd/shardrouter"
 	"walletd/shardrouter/keeper"
 	"walletd/shardrouter/lane"
@@ -49,6 +50,8 @@ type nodeConfig struct {
 	projectorURL string // of another process, where this one has no projector
 	snapshots    SnapshotsConfig
 	events       eventsTopic
+	webhooks     []webhooks.Endpoint
+	webhooksDir  string
 	keyWindow    time.Duration // how long shards remember keys
 
 	reconcileEvery time.Duration // how long a sweep over all live accounts takes; 0: there is none
@@ -82,6 +85,7 @@ type node struct {
 	happened    *events.Source
 	publisher   *events.Publisher // nil where events are not published
 	eventsTopic *kafkatopic.Topic
+	webhooks    *webhooks.Dispatcher // nil where nobody is to be told
 	keepers     []*keeper.Keeper
 	keepsShard  map[string]*keeper.Keeper // the same, by shard
 	watching    watching                  // what keepers tell
@@ -112,6 +116,9 @@ func (n *node) run(ctx context.Context, r roles, ready func(context.Context) err
 	}
 	if n.projector != nil {
 		parts.Go(func() error { return n.project(inner) })
+	}
+	if n.webhooks != nil {
+		parts.Go(func() error { return quiet(inner, n.webhooks.Run(inner)) })
 	}
 	if n.publisher != nil {
 		parts.Go(func() error { return n.publish(inner) })
@@ -198,6 +205,9 @@ func (n *node) create(ctx context.Context, r roles) (err error) {
 			return err
 		}
 		if err := n.createEvents(); err != nil {
+			return err
+		}
+		if err := n.createWebhooks(); err != nil {
 			return err
 		}
 	}

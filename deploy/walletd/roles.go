@@ -157,7 +157,7 @@ func (a *app) clusterNode(ctx context.Context, c *Config, conn *shardrouter.Conn
 	}
 	return &node{
 		cfg: nodeConfig{partitions: c.Partitions, assets: assetsOf(cluster.Assets), id: c.ID, keeps: c.Keeps, candidates: c.candidates(), spares: c.Spares, wallet: c.Cluster,
-			projection: filepath.Join(c.Data, "projection"), snapshots: c.Snapshots, events: c.eventsTopic(), keyWindow: c.KeyWindow, reconcileEvery: c.ReconcileEvery, dev: c.Dev, token: c.Token, origins: c.Origins, projectorURL: c.ProjectorURL},
+			projection: filepath.Join(c.Data, "projection"), snapshots: c.Snapshots, events: c.eventsTopic(), webhooks: c.Webhooks, webhooksDir: c.webhooksDir(), keyWindow: c.KeyWindow, reconcileEvery: c.ReconcileEvery, dev: c.Dev, token: c.Token, origins: c.Origins, projectorURL: c.ProjectorURL},
 		log: log, source: router, store: router, moves: router, election: router, logger: logger,
 	}, closeLog, nil
 }

@@ -124,7 +124,7 @@ every event in a durable journal from which everything can be rebuilt.
 	}
 	root.AddCommand(a.devCmd(), a.roleCmd("gateway"), a.roleCmd("keeper"), a.roleCmd("projector"), a.roleCmd("all"), a.clusterCmd(), a.configCmd(),
 		a.accountCmd(), a.balanceCmd(), a.watchCmd(), a.entriesCmd(), a.transferCmd(), a.transfersCmd(), a.reserveCmd(), a.confirmCmd(), a.cancelCmd(),
-		a.partitionCmd(), a.shardCmd(), a.journalCmd(), a.eventsCmd(), a.snapshotCmd(), a.drillCmd(), a.reconcileCmd(), a.whyCmd(), a.verifyLogicCmd(), a.benchCmd(), a.doctorCmd(), a.versionCmd())
+		a.partitionCmd(), a.shardCmd(), a.journalCmd(), a.eventsCmd(), a.webhooksCmd(), a.snapshotCmd(), a.drillCmd(), a.reconcileCmd(), a.whyCmd(), a.verifyLogicCmd(), a.benchCmd(), a.doctorCmd(), a.versionCmd())
 	return root
 }
 

@@ -110,6 +110,12 @@ func (t *topic) Last(_ context.Context, partition int) (string, int64, error) {
 	return t.records[partition][n-1].Header(HeaderID), int64(n), nil
 }
 
+func (t *topic) At(_ context.Context, partition int, offset int64) (string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.records[partition][offset].Header(HeaderID), nil
+}
+
 func (t *topic) Append(_ context.Context, partition int, records []Record) (int64, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -16,6 +16,8 @@ import (
 type Topic interface {
 	// Last answers the id of the partition's last record, "" when there has never been one, and the offset behind it.
 	Last(ctx context.Context, partition int) (id string, end int64, err error)
+	// At answers the id of the record at an offset.
+	At(ctx context.Context, partition int, offset int64) (id string, err error)
 	// Append makes the records durable, all or none, and answers the offset of the first. After an error they may be there, or appear later.
 	Append(ctx context.Context, partition int, records []Record) (first int64, err error)
 }
@@ -163,18 +165,25 @@ func (pt *publishing) step(ctx context.Context) error {
 	pt.at, pt.end = next, first+int64(len(records))
 	pt.show(len(items))
 	if first != expected {
-		return pt.crossed(ctx, first < expected)
+		return pt.crossed(ctx, first, first < expected)
 	}
 	return err
 }
 
 // crossed is what happens when somebody else writes the partition, too: a second publisher, or a rebuild; or the topic was made anew. The
 // place is then the later of both, and a second publisher gives way for a while.
-func (pt *publishing) crossed(ctx context.Context, anew bool) error {
+func (pt *publishing) crossed(ctx context.Context, first int64, anew bool) error {
 	if anew {
 		pt.config.Logger.Warn("the topic of the public events was made anew; all of them are published again", "partition", pt.partition)
 		pt.at = Place{}
 		return nil
+	}
+	text, err := pt.config.Topic.At(ctx, pt.partition, first-1) // the other's: the last record is our own
+	if err != nil {
+		return err
+	}
+	if id, err := public.ParseID(text); err == nil && pt.at.before(id) {
+		pt.at = PlaceOf(id)
 	}
 	for {
 		sleep(ctx, pt.config.Standby/2+rand.N(pt.config.Standby))

@@ -150,15 +150,27 @@ func (t *Topic) Last(ctx context.Context, partition int) (id string, end int64, 
 		return "", end, t.wrap(fmt.Sprintf("partition %d of", partition),
 			fmt.Errorf("%w: write it on from a position with `walletd events rebuild --partition %d --from-position %d.0.SEQ`", ErrPlaceLost, partition, partition))
 	}
-	found := false
-	_, err = t.Read(ctx, partition, end-1, func(_ int64, r *events.Record) error {
-		id, found = r.Header(events.HeaderID), true
-		return nil
-	})
-	if err == nil && (!found || id == "") {
-		err = t.wrap("last record of", fmt.Errorf("partition %d offset %d is no event: somebody else writes this topic; name another in events.topic", partition, end-1))
-	}
+	id, err = t.At(ctx, partition, end-1)
 	return id, end, err
+}
+
+var errEnough = errors.New("enough")
+
+// At implements events.Topic.
+func (t *Topic) At(ctx context.Context, partition int, offset int64) (id string, err error) {
+	_, err = t.Read(ctx, partition, offset, func(at int64, r *events.Record) error {
+		if at == offset {
+			id = r.Header(events.HeaderID)
+		}
+		return errEnough
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	if err == nil && id == "" {
+		err = t.wrap("look at", fmt.Errorf("partition %d offset %d is no event: somebody else writes this topic; name another in events.topic", partition, offset))
+	}
+	return id, err
 }
 
 // Append implements events.Topic.
