@@ -16,11 +16,13 @@ func TestReachesNoShard(t *testing.T) {
 		switch {
 		case path == "walletd/journal", path == "walletd/journal/public", path == "walletd/journal/planted", strings.HasPrefix(path, "walletd/projector"):
 			return true
-		case path == "walletd/journal/filelog", path == "walletd/deploy/local", path == "walletd/deploy/trial", path == "go.uber.org/goleak":
+		case path == "walletd/journal/filelog", path == "walletd/deploy/local", path == "walletd/deploy/trial", path == "go.uber.org/goleak", path == "pgregory.net/rapid":
 			return test
 		case path == "github.com/segmentio/kafka-go": // events/kafkatopic
 			return true
-		case path == "modernc.org/sqlite": // export
+		case path == "golang.org/x/sync/errgroup":
+			return true
+		case path == "modernc.org/sqlite", strings.HasPrefix(path, "github.com/jackc/pgx/v5"): // export
 			return true
 		case strings.HasPrefix(path, "github.com/minio/minio-go/v7"), path == "github.com/klauspost/compress/zstd": // snapshots
 			return true

@@ -141,7 +141,7 @@ func (a *app) reconcileFile(ctx context.Context, x *settleFlags, path string) er
 	if err != nil {
 		return exit(exitUsage, "%w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	j, err := a.openJournal(ctx, x.data, x.path)
 	if err != nil {
 		return err

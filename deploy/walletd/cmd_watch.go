@@ -62,7 +62,7 @@ func (a *app) watching(ctx context.Context, id string, since uint64, show func(*
 	if err != nil {
 		return exit(exitRetry, "%w", err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	s, err := c.Subscribe(ctx, id, since)
 	if err != nil {
 		if ctx.Err() != nil {

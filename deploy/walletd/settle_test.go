@@ -60,7 +60,7 @@ func TestReconcileFile(t *testing.T) {
 	}
 
 	for want, wrong := range map[string][]string{
-		"unknown key":         {"--mapping", write("wrong.yaml", "refrence: 1\n")},
+		"unknown key":         {"--mapping", write("wrong.yaml", "references: 1\n")},
 		"no such file":        {"--mapping", filepath.Join(dir, "nowhere.yaml")},
 		`"summe"; the file`:   {"--amount", "summe"},
 		"is no date":          {"--from", "yesterday"},
