@@ -115,6 +115,26 @@ func TestSessionSubscribes(t *testing.T) {
 	until(t, "the end of what is watched", func() bool { return f.watches() == 0 })
 }
 
+// A subscription that is ended before it has its reply still has one: who waits for replies by their ids would wait for ever.
+func TestUnsubscribeOvertakesItsSubscribe(t *testing.T) {
+	d, f := subscribing(t, nil)
+	l := d.connect()
+	for i := range 50 {
+		l.send(`{"id":2,"subscribe":{"channel":"account:alice"}}` + "\n" + `{"id":3,"unsubscribe":{"channel":"account:alice"}}`)
+		answered := map[float64]bool{}
+		for range 2 {
+			r := l.next()
+			id, is := r["id"].(float64)
+			if !is || answered[id] || r["ok"] == nil {
+				t.Fatalf("time %d: %v comes, answered before: %v", i, r, answered)
+			}
+			answered[id] = true
+		}
+	}
+	l.ws.Close()
+	until(t, "the end of what is watched", func() bool { return f.watches() == 0 })
+}
+
 // A session that does not read is cut, whatever the others do, and what waited for it is let go.
 func TestSlowSubscriberIsCut(t *testing.T) {
 	d, f := subscribing(t, func(c *Config) { c.PushesMax = 64 << 10 })

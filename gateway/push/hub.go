@@ -94,8 +94,8 @@ type part struct {
 	topics map[journal.Handle]*topic
 	line   []byte // scratch
 
-	feeding sync.Mutex // held while the feed is told whom to watch; before mu
-	watched map[journal.Handle]bool
+	feeding sync.Mutex                // held while the feed is told whom to watch; before mu
+	watched map[journal.Handle]*topic // whose sake the feed was last told for
 }
 
 // topic is an account that somebody has subscribed to.
@@ -109,7 +109,7 @@ func New(cfg Config) *Hub {
 	cfg.withDefaults()
 	h := &Hub{cfg: cfg}
 	for range cfg.Partitions {
-		h.parts = append(h.parts, &part{topics: map[journal.Handle]*topic{}, watched: map[journal.Handle]bool{}})
+		h.parts = append(h.parts, &part{topics: map[journal.Handle]*topic{}, watched: map[journal.Handle]*topic{}})
 	}
 	return h
 }
@@ -200,18 +200,19 @@ func (s *Subscription) Channel() string { return s.channel }
 // Account is the account that it is about.
 func (s *Subscription) Account() string { return s.account }
 
-// feed brings the feed to watch the account exactly if somebody has subscribed to it.
+// feed brings the feed to watch the account exactly if somebody has subscribed to it. A topic that took another's place meanwhile is
+// watched again: what was told in between was for nobody, and the version that the feed has says so.
 func (s *Subscription) feed() error {
 	p := s.part
 	p.feeding.Lock()
 	defer p.feeding.Unlock()
 	p.mu.Lock()
-	wanted := p.topics[s.handle] != nil
+	wanted := p.topics[s.handle]
 	p.mu.Unlock()
 	switch {
 	case wanted == p.watched[s.handle]:
-	case wanted:
-		p.watched[s.handle] = true
+	case wanted != nil:
+		p.watched[s.handle] = wanted
 		return s.hub.cfg.Feed.Watch(s.account, s.hub)
 	default:
 		delete(p.watched, s.handle)

@@ -343,3 +343,39 @@ func TestSubscriptionsAreBounded(t *testing.T) {
 		t.Errorf("with room: %v", err)
 	}
 }
+
+// TestSomebodyComesWhileTheLastOneGoes: the feed is just telling somebody else when an account's last subscriber goes and another one comes. What
+// happened between the two was for nobody, and is told all the same.
+func TestSomebodyComesWhileTheLastOneGoes(t *testing.T) {
+	f := newFakeFeed()
+	f.set(5, nil)
+	h := hubOf(t, f, Config{})
+	first, _ := begin(t, h, 0, false, 5)
+	until(t, "the account to be watched", func() bool { return f.watched() == 1 })
+
+	first.part.feeding.Lock()
+	gone := make(chan struct{})
+	go func() { first.Close(); close(gone) }()
+	until(t, "nobody to be there", func() bool {
+		first.part.mu.Lock()
+		defer first.part.mu.Unlock()
+		return len(first.part.topics) == 0
+	})
+	f.set(6, nil)
+	h.Told(0, []public.News{event("alice", 6)})
+	o := &outlet{}
+	second, err := h.Subscribe(o, 7, "alice", 0, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Opened(3, &wire.BalanceReply{Account: "alice", Asset: "USD", Version: 5}) // read before the event
+	until(t, "the reply", func() bool { o.mu.Lock(); defer o.mu.Unlock(); return len(o.lines) > 0 })
+	first.part.feeding.Unlock()
+	<-gone
+
+	until(t, "the event", func() bool { _, _, versions, _ := o.told(t); return len(versions) == 1 })
+	second.Close()
+	if f.watched() != 0 {
+		t.Errorf("%d accounts are watched by nobody", f.watched())
+	}
+}

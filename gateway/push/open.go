@@ -48,11 +48,12 @@ func (s *Subscription) open(balance *wire.BalanceReply) bool {
 		next, snapshot = balance.Version+1, balance
 	}
 	text := append(wire.AppendOKSubscribe(nil, s.message, s.channel, snapshot), '\n')
+	reply := len(text)
 	for i := range news {
 		text = s.appendPush(text, &news[i])
 	}
 	next += uint64(len(news))
-	if !s.attach(text, next, len(news)) {
+	if !s.attach(text, reply, next, len(news)) {
 		return false
 	}
 	if err := s.feed(); err != nil {
@@ -96,12 +97,13 @@ func (s *Subscription) ask(version uint64) ([]public.News, error) {
 	return news, nil
 }
 
-// attach says the reply and lets pushes follow it; false when the subscription has been closed meanwhile.
-func (s *Subscription) attach(text []byte, next uint64, pushes int) bool {
+// attach says the reply, which is so long, and lets pushes follow it; false when the subscription has been closed meanwhile: then the reply is all.
+func (s *Subscription) attach(text []byte, reply int, next uint64, pushes int) bool {
 	p := s.part
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if s.state == closed {
+		s.out.Push(text[:reply], 0)
 		return false
 	}
 	s.out.Push(text, pushes)
