@@ -102,6 +102,7 @@ func (s *Server) rest(route string, h handler) http.Handler {
 		id := requestID(r)
 		w.Header().Set("Request-Id", id)
 		r.Header.Del(settledHeader)
+		r.Header.Del("Connection") // it could name headers that a proxy to the projection drops, as the positions that go with the former
 		ctx, cancel := r.Context(), func() {}
 		if route != streams { // that one takes as long as its client reads
 			ctx, cancel = context.WithTimeout(ctx, s.cfg.ActTimeout)
@@ -109,7 +110,7 @@ func (s *Server) rest(route string, h handler) http.Handler {
 		defer cancel()
 		rec := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		p := s.authenticate(r, route)
-		if p == nil && s.cfg.Token == "" && !unmistakable(r.Host) {
+		if p == nil && s.cfg.Token == "" && !Unmistakable(r.Host) {
 			p = &wire.Problem{Code: "permission_denied", Detail: "without a token the wallet answers only as localhost or by an IP address, not as " + r.Host}
 		}
 		if p == nil && r.Method != http.MethodGet && r.Method != http.MethodHead && !s.originAllowed(r) {
@@ -213,12 +214,12 @@ func (s *Server) originAllowed(r *http.Request) bool {
 		return true
 	}
 	_, host, ok := strings.Cut(origin, "://")
-	return ok && strings.EqualFold(host, r.Host) && (s.cfg.Token != "" || unmistakable(host))
+	return ok && strings.EqualFold(host, r.Host) && (s.cfg.Token != "" || Unmistakable(host))
 }
 
-// unmistakable reports whether a host is no name that somebody else's DNS may point at us: without a token, a page that
+// Unmistakable reports whether a host is no name that somebody else's DNS may point at us: without a token, a page that
 // was rebound to this address would be the gateway's own.
-func unmistakable(host string) bool {
+func Unmistakable(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
