@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/pprof"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"walletd/gateway"
 	"walletd/gateway/wire"
 )
 
@@ -51,8 +53,15 @@ func (n *node) adminHandler() http.Handler {
 	return mux
 }
 
+// adminOnly lets in who has the token; where there is none, everyone but a browser that somebody else's page has sent.
 func (n *node) adminOnly(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		if n.cfg.token == "" {
+			if why := sentByAPage(r); why != "" {
+				problem(w, "permission_denied", why)
+				return
+			}
+		}
 		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if n.cfg.token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(n.cfg.token)) != 1 {
 			problem(w, "unauthenticated", "")
@@ -60,6 +69,21 @@ func (n *node) adminOnly(h http.HandlerFunc) http.HandlerFunc {
 		}
 		h(w, r)
 	}
+}
+
+// sentByAPage says why a request without a token may be a page's of another origin, like the gateway does: one that names another host, or
+// one whose own name was bound to this machine's loopback. Beyond loopback hosts have names of their own.
+func sentByAPage(r *http.Request) string {
+	if origin := r.Header.Get("Origin"); origin != "" {
+		if _, host, _ := strings.Cut(origin, "://"); !strings.EqualFold(host, r.Host) {
+			return "a page of another origin may not ask here"
+		}
+	}
+	at, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if at != nil && at.IP.IsLoopback() && !gateway.Unmistakable(r.Host) {
+		return "without a token this answers on loopback only as localhost or by an IP address, not as " + r.Host
+	}
+	return ""
 }
 
 func answer(w http.ResponseWriter, status int, v any) {
