@@ -271,6 +271,29 @@ func TestFailedRollClosesTheSegment(t *testing.T) {
 	mustClose(t, l)
 }
 
+// A rename that failed may have been done. A log that is closed then leaves no end mark, which would say that there is no such
+// segment: the next Open would take the journal for damaged.
+func TestClosedAfterAFailedRoll(t *testing.T) {
+	d := newDisk()
+	l := mustOpen(t, d, 1)
+	fill(t, l, 3, 1000)
+	d.setFault(func(op, _ string, done bool) error {
+		if op == "rename" && done {
+			return syscall.EIO
+		}
+		return nil
+	})
+	if _, err := l.Append(t.Context(), []journal.Record{{Bytes: payload(0, 3, 2000)}}); !errors.Is(err, journal.ErrNotAppended) {
+		t.Fatalf("an append that needs the next segment: %v", err)
+	}
+	d.setFault(nil)
+	mustClose(t, l)
+	l = mustOpen(t, d, 1)
+	expectFilled(t, l, 3, 1000)
+	mustAppend(t, l, journal.Record{Bytes: payload(0, 3, 2000)})
+	mustClose(t, l)
+}
+
 // A batch that waits behind one that fails has not been written, and says so.
 func TestWhatWaitsBehindAFailedWriteIsNotAppended(t *testing.T) {
 	d := newDisk()

@@ -286,10 +286,10 @@ func (l *Log) Close() error {
 	return nil
 }
 
-// finish cuts the zeros off and leaves the end mark.
+// finish cuts the zeros off and leaves the end mark, unless this may not be the last segment: a rename that failed may have been done.
 func (l *Log) finish() error {
-	if l.cleanEnd {
-		return nil // nothing was written
+	if l.cleanEnd || l.mustRoll {
+		return nil // nothing was written, or the next Open has to look
 	}
 	if err := l.file.Truncate(l.pos); err != nil {
 		return err
