@@ -124,8 +124,7 @@ func (r *receiver) run(ctx context.Context, partition int) {
 	}
 }
 
-// batch delivers some events and answers the place behind them. A place that cannot be remembered is not passed: then nothing more is sent
-// than what a crash would send again.
+// batch delivers some events and answers the place behind them. Errors: those of deliver, and of the source.
 func (r *receiver) batch(ctx context.Context, partition int, from events.Place) (at events.Place, idle bool, err error) {
 	items, next, err := r.config.Source.Read(partition, from, events.Bounds{Events: 32})
 	at = from
@@ -137,14 +136,34 @@ func (r *receiver) batch(ctx context.Context, partition int, from events.Place) 
 			return at, false, err
 		}
 		at = events.PlaceOf(items[i].ID)
-		if err := r.store.reached(partition, at); err != nil {
+		if err := r.remember(ctx, partition, at); err != nil {
 			return at, false, err
 		}
 	}
 	if next != at {
-		err = errors.Join(err, r.store.reached(partition, next))
+		err = errors.Join(err, r.remember(ctx, partition, next))
 	}
 	return next, len(items) == 0, err
+}
+
+// rememberAgain is the pause before a disk is tried again.
+const rememberAgain = time.Second / 4
+
+// remember keeps the place, however long the disk does not take it: until then nothing more is sent than what a crash would send
+// again. Its error is ctx's.
+func (r *receiver) remember(ctx context.Context, partition int, at events.Place) error {
+	for said := false; ; said = true {
+		err := r.store.reached(partition, at)
+		if err == nil {
+			return nil
+		}
+		if !said {
+			r.config.Logger.Error("a webhook waits: how far it is cannot be remembered", "webhook", r.Name, "partition", partition, "err", err)
+		}
+		if sleep(ctx, rememberAgain); ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
 }
 
 // deliver sends an event until it is taken or given up. Errors: ctx's, errGone, the disk's.

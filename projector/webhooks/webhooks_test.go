@@ -213,6 +213,26 @@ func TestAReceiverThatFailsInEveryWayMissesNothing(t *testing.T) {
 	stop()
 }
 
+// TestAPlaceThatCannotBeRememberedIsNotPassed: while the disk takes nothing, each partition sends the one event whose place it then cannot
+// remember, and no more.
+func TestAPlaceThatCannotBeRememberedIsNotPassed(t *testing.T) {
+	e := received(t)
+	w := newWorld(t)
+	_, stop := w.run(Endpoint{Name: "shop", URL: e.URL, Secrets: []string{secret2}, AllowPrivate: true})
+	w.more(20)
+	e.await(t, w.ids(everything))
+	before := len(e.has())
+	must(t, os.Rename(w.dir, w.dir+".away"))
+	w.more(60)
+	time.Sleep(3 * rememberAgain) // each of which would send another one
+	if n := len(e.has()) - before; n > w.h.Partitions {
+		t.Errorf("%d events were sent with nowhere to remember it", n)
+	}
+	must(t, os.Rename(w.dir+".away", w.dir))
+	e.await(t, w.ids(everything))
+	stop()
+}
+
 func TestASlowReceiverHoldsUpNoOther(t *testing.T) {
 	release := make(chan struct{})
 	var slow *endpoint
