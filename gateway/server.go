@@ -108,7 +108,7 @@ func (s *Server) rest(route string, h handler) http.Handler {
 			ctx, cancel = context.WithTimeout(ctx, s.cfg.ActTimeout)
 		}
 		defer cancel()
-		rec := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+		rec := &statusRecorder{ResponseWriter: w, status: http.StatusOK, patience: longWrite}
 		p := s.authenticate(r, route)
 		if p == nil && s.cfg.Token == "" && !Unmistakable(r.Host) {
 			p = &wire.Problem{Code: "permission_denied", Detail: "without a token the wallet answers only as localhost or by an IP address, not as " + r.Host}
@@ -129,13 +129,33 @@ func (s *Server) rest(route string, h handler) http.Handler {
 
 type statusRecorder struct {
 	http.ResponseWriter
-	status int
+	status   int
+	written  int           // bytes
+	patience time.Duration // how long a part of a long answer may take
 }
 
 func (r *statusRecorder) WriteHeader(status int) {
 	r.status = status
 	r.ResponseWriter.WriteHeader(status)
 }
+
+// Most answers fit into the connection's buffers, and nobody waits for them to be read. A long one is written as fast as it is read; who stops reading
+// is cut, lest it holds a page, and whoever wrote it, for ever.
+const (
+	longAnswer = 16 << 10 // bytes
+	longWrite  = 30 * time.Second
+)
+
+// Write implements http.ResponseWriter.
+func (r *statusRecorder) Write(b []byte) (int, error) {
+	if r.written += len(b); r.written > longAnswer {
+		_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(time.Now().Add(r.patience)) // where there is none, nothing blocks
+	}
+	return r.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 func requestID(r *http.Request) string {
 	if id := r.Header.Get("Request-Id"); id != "" && len(id) <= 128 && wire.ValidKey(id) {

@@ -153,7 +153,10 @@ func (rd *reads) page(ctx context.Context, id string, q EntriesQuery) (Statement
 	case !found:
 		return st, &wire.Problem{Code: "account_not_found", Field: "id"}
 	}
-	st.Opening.AtMS, st.Closing.AtMS = q.FromMS, q.ToMS
+	st.Opening.AtMS = q.FromMS
+	if q.ToMS <= rd.now().UnixMilli() { // else the period is not over: it closes with its newest entry for now
+		st.Closing.AtMS = q.ToMS
+	}
 	return st, nil
 }
 
