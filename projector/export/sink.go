@@ -165,6 +165,10 @@ func (s *sink) take(ctx context.Context, r *reconcile.Replayed) error {
 	if err := s.nameAll(ctx, r); err != nil {
 		return err
 	}
+	legs := s.books.of(r)
+	if !balanced(legs) { // nothing of it is written, nor that it was
+		return fmt.Errorf("%w: the debits of event %v are not its credits", journal.ErrDamaged, r.Event.Position)
+	}
 	if _, known := s.bulk.from[r.Partition]; !known {
 		if s.db.genesis[r.Partition] == nil { // it was empty at the beginning
 			g, err := genesis(ctx, s.config.Log, r.Partition)
@@ -179,13 +183,9 @@ func (s *sink) take(ctx context.Context, r *reconcile.Replayed) error {
 	s.progress.Events++
 	s.timeMS = max(s.timeMS, r.Event.TimeMS)
 	s.event = event{key: string(r.Row.Key), refer: string(r.Row.Reference), status: r.Event.Status.Code()}
-	legs := s.books.of(r)
 	for i := range legs {
 		legs[i].event = &s.event
 		s.bulk.rows = append(s.bulk.rows, postgresRow(&legs[i], r.Event.Position, r.Event.TimeMS, s.config.Assets))
-	}
-	if !balanced(legs) {
-		return fmt.Errorf("%w: the debits of event %v are not its credits", journal.ErrDamaged, r.Event.Position)
 	}
 	if len(s.bulk.rows) >= s.config.bulkRows {
 		return s.flushLocked(ctx)

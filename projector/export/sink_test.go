@@ -152,6 +152,33 @@ func TestEveryRowOnce(t *testing.T) {
 	}
 }
 
+// TestUnbalancedEventIsNotWritten: everything before it is; of itself neither rows nor that it was written.
+func TestUnbalancedEventIsNotWritten(t *testing.T) {
+	h := past(300)
+	q := 1
+	seq := h.Deliveries(q, 1)[0]
+	h.Forge(h.Log, q, seq, func(r *journal.Row) {
+		legs := history.Legs(r)
+		legs[0].Asset ^= 1
+		r.SetLegs(history.Pack(legs))
+	})
+	url := postgresURL(t)
+	_, err := Sink(t.Context(), SinkConfig{Log: h.Log, Assets: journal.DevAssets, Wallet: "dev", URL: url, Schema: "w"})
+	if !errors.Is(err, journal.ErrDamaged) || !strings.Contains(err.Error(), "debits") {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	var rows, written int64
+	err = conn.QueryRow(t.Context(), "SELECT (SELECT max(seq) FROM w.legs WHERE partition = $1), (SELECT seq FROM w.cursors WHERE partition = $1)", q).Scan(&rows, &written)
+	if want := int64(seq) - 1; err != nil || written != want || rows > want {
+		t.Errorf("written up to seq %d, with rows up to %d, want %d: %v", written, rows, want, err)
+	}
+}
+
 // TestFollow: what is appended later comes, also when PostgreSQL was away meanwhile, with the names of accounts opened later.
 func TestFollow(t *testing.T) {
 	h := past(300)
