@@ -76,7 +76,9 @@ func (a *audit) dump(ctx context.Context) error {
 		if w := a.byNo[d.Partition]; w != nil {
 			load := func() (*journal.Memory, error) { return d.State, nil }
 			w.sources = append(w.sources, &source{where: "shard " + d.Shard, epoch: d.Epoch, before: d.Before, after: d.After, load: load, legal: map[record][]string{}})
-			w.claims = append(w.claims, d)
+			claim := d
+			claim.State = nil // the source has it, for as long as it is compared
+			w.claims = append(w.claims, claim)
 		}
 	}
 	for _, w := range a.walkers {

@@ -181,7 +181,7 @@ func eachUnequal[K comparable, V any](a, b map[K]V, same func(x, y V) bool, fn f
 func (w *walker) compare() {
 	for len(w.sources) > 0 && w.sources[0].after <= w.book.Seq {
 		s := w.sources[0]
-		w.sources = w.sources[1:]
+		w.sources = slices.Delete(w.sources, 0, 1) // nothing holds what was compared: a partition's state may be gigabytes
 		state, err := s.load()
 		if err != nil {
 			w.audit.unreadable(w, s.where, err)
