@@ -54,6 +54,7 @@ const (
 	linkAgain    = 200 * time.Millisecond // between two tries
 	linkQueueMax = 64 << 20               // bytes that wait for a gateway that does not read, about
 	linkWatches  = 500                    // accounts named in one message
+	linkAskMax   = 1 << 20                // bytes of a message to a projector
 )
 
 // Link is a Feed from a projector in another process. What is watched is watched again whenever the link is made anew.
@@ -178,7 +179,7 @@ func (l *Link) once(ctx context.Context) error {
 	l.goUp()
 	go func() {
 		defer close(written)
-		l.write(ws, ended)
+		pump(ws, ended, l.wake, l.take)
 	}()
 	err = l.read(ws)
 	l.goDown()
@@ -214,33 +215,37 @@ func (l *Link) goDown() {
 	}
 }
 
-func (l *Link) write(ws *websocket.Conn, ended <-chan struct{}) {
+// pump sends what take answers whenever it is woken, and an empty message where there is long nothing to say, until the link has ended.
+func pump[T any](ws *websocket.Conn, ended, wake <-chan struct{}, take func() []T) {
 	alive := time.NewTicker(linkSilence / 5)
 	defer alive.Stop()
 	for {
+		var out []T
 		select {
 		case <-ended:
 			return
-		case <-l.wake:
+		case <-wake:
+			out = take()
 		case <-alive.C:
-			if send(ws, &ask{}) != nil {
-				_ = ws.Close()
-				<-ended
-				return
-			}
+			out = make([]T, 1)
 		}
-		l.mu.Lock()
-		out := l.out
-		l.out = nil
-		l.mu.Unlock()
 		for i := range out {
 			if send(ws, &out[i]) != nil {
-				_ = ws.Close()
+				_ = ws.Close() // the reader notices
 				<-ended
 				return
 			}
 		}
 	}
+}
+
+// take is what waits to be sent.
+func (l *Link) take() []ask {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := l.out
+	l.out = nil
+	return out
 }
 
 func (l *Link) read(ws *websocket.Conn) error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -39,6 +38,7 @@ func (l *LinkServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // Upgrade has answered
 	}
+	ws.SetReadLimit(linkAskMax)
 	l.mu.Lock()
 	if l.ended {
 		l.mu.Unlock()
@@ -107,7 +107,7 @@ func (s *served) serve() {
 	ended, written := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(written)
-		s.write(ended)
+		pump(s.ws, ended, s.wake, s.take)
 	}()
 	for {
 		var a ask
@@ -147,27 +147,11 @@ func (s *served) answer(a *ask) {
 	}
 }
 
-func (s *served) write(ended <-chan struct{}) {
-	alive := time.NewTicker(linkSilence / 5)
-	defer alive.Stop()
-	for {
-		select {
-		case <-ended:
-			return
-		case <-s.wake:
-		case <-alive.C:
-			s.queue(tell{}, 0)
-		}
-		s.mu.Lock()
-		out := s.out
-		s.out, s.size = nil, 0
-		s.mu.Unlock()
-		for i := range out {
-			if send(s.ws, &out[i]) != nil {
-				_ = s.ws.Close() // the reader notices
-				<-ended
-				return
-			}
-		}
-	}
+// take is what waits to be sent.
+func (s *served) take() []tell {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.out
+	s.out, s.size = nil, 0
+	return out
 }
