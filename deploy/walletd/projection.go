@@ -59,13 +59,17 @@ func (p *projection) Transfer(ctx context.Context, id journal.ID) (reply wire.Tr
 func (p *projection) transfer(ctx context.Context, id journal.ID) (view.Transfer, bool, error) {
 	p.now(ctx, id.Partition(p.view.Partitions()))
 	t, ok, err := p.view.TransferWithLegs(id)
+	var there []int
 	for _, l := range t.Legs {
 		if l.Phase == view.PhaseTried {
-			p.now(ctx, l.Partition)
-			return p.view.TransferWithLegs(id)
+			there = append(there, l.Partition)
 		}
 	}
-	return t, ok, err
+	if err != nil || len(there) == 0 {
+		return t, ok, err
+	}
+	_ = p.folds.CatchUp(ctx, there...) // as with now
+	return p.view.TransferWithLegs(id)
 }
 
 func (p *projection) Entries(ctx context.Context, account string, q gateway.EntriesQuery) (s gateway.Statement, ok bool, err error) {
