@@ -3,37 +3,27 @@ package projector
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	"walletd/journal"
+	"walletd/journal/public"
 	"walletd/projector/internal/history"
+	"walletd/projector/view"
+	"walletd/projector/watch"
 )
 
 // seldom is a projector that looks again after an hour, unless somebody asks.
 func seldom(t *testing.T, h *history.History) *running {
 	t.Helper()
-	v := openView(t, filepath.Join(t.TempDir(), "view"), h.Partitions)
-	p, err := New(Config{Log: h.Log, View: v, Assets: journal.DevAssets, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), CommitBytes: 1 << 30, CommitEvery: time.Hour})
-	must(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{Projector: p, view: v, done: make(chan struct{})}
-	var result error
-	go func() {
-		defer close(r.done)
-		result = errors.Join(p.Run(ctx), v.Close())
-	}()
-	r.stop = func() error {
-		cancel()
-		<-r.done
-		return result
-	}
-	t.Cleanup(func() { _ = r.stop() })
-	return r
+	return run(t, atRest(openView(t, filepath.Join(t.TempDir(), "view"), h.Partitions), h))
+}
+
+func atRest(v *view.View, h *history.History) Config {
+	return Config{Log: h.Log, View: v, Logger: slog.New(slog.DiscardHandler), CommitBytes: 1 << 30, CommitEvery: time.Hour}
 }
 
 // However seldom a busy partition is looked at, who asks sees what was in the journal when he asked.
@@ -110,4 +100,31 @@ func TestCatchUpDoesNotHang(t *testing.T) {
 	if err := r.CatchUp(t.Context()); !errors.Is(err, errEnded) {
 		t.Errorf("behind its end: %v", err)
 	}
+}
+
+// told counts what a subscriber hears.
+type told struct{ events atomic.Int64 }
+
+func (s *told) Told(_ int, news []public.News) {
+	for i := range news {
+		if news[i].Event != nil {
+			s.events.Add(1)
+		}
+	}
+}
+
+// The first who watches an account of a partition that rests, as nobody did, ends that rest.
+func TestTheFirstWatcherEndsTheRest(t *testing.T) {
+	h := history.New(history.Config{Seed: 14, Partitions: 1, Accounts: 2, Steps: 40_000, Assets: 1, FrameMax: 400, Plain: true})
+	v := openView(t, filepath.Join(t.TempDir(), "view"), h.Partitions)
+	c, w := atRest(v, h), watch.New(v)
+	c.Watch = w
+	r := run(t, c)
+	must(t, r.CatchUp(t.Context()))
+	h.More(1000) // it rests for an hour
+	var hears told
+	for _, name := range h.Names {
+		must(t, w.Watch(name, &hears))
+	}
+	until(t, "what has happened is told", func() bool { return hears.events.Load() > 0 })
 }

@@ -53,7 +53,15 @@ type running struct {
 func start(t testing.TB, dir string, log journal.Log, logger io.Writer) *running {
 	t.Helper()
 	v := openView(t, dir, log.Partitions())
-	p, err := New(Config{Log: log, View: v, Assets: journal.DevAssets, Logger: slog.New(slog.NewTextHandler(logger, nil)), CommitBytes: 4 << 10, Interval: time.Microsecond})
+	return run(t, Config{Log: log, View: v, Logger: slog.New(slog.NewTextHandler(logger, nil)), CommitBytes: 4 << 10, Interval: time.Microsecond})
+}
+
+// run lets a projector work on a view, which it closes in the end.
+func run(t testing.TB, c Config) *running {
+	t.Helper()
+	v := c.View
+	c.Assets = journal.DevAssets
+	p, err := New(c)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{Projector: p, view: v, done: make(chan struct{})}

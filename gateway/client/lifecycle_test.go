@@ -192,6 +192,33 @@ func TestSubscriptionGoesOnWhereItWas(t *testing.T) {
 	}
 }
 
+// TestARefusedSubscribeIsAskedAgainLater: not at once, which would be all that client and gateway do.
+func TestARefusedSubscribeIsAskedAgainLater(t *testing.T) {
+	const refusals = 4
+	var asked []time.Time // by the one goroutine of the connection
+	f := newFake(t)
+	f.onFrame = func(c *fakeConn, _ []byte, commands []command) {
+		for i := range commands {
+			if asked = append(asked, time.Now()); len(asked) <= refusals {
+				c.reply(commands[i].ID, `"error":{"code":"projection_behind","retryable":true}`)
+				continue
+			}
+			c.reply(commands[i].ID, `"ok":{"channel":"account:alice","recovered":true}`)
+		}
+	}
+	c := f.dial(func(cfg *Config) { cfg.BackoffMin, cfg.BackoffMax = 100*time.Millisecond, 100*time.Millisecond })
+	s, err := c.Subscribe(t.Context(), "alice", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 1; i < len(asked); i++ {
+		if d := asked[i].Sub(asked[i-1]); d < 45*time.Millisecond { // half of BackoffMin, and the clock's grain
+			t.Errorf("asked again after %v", d)
+		}
+	}
+	s.Close()
+}
+
 func TestSlowSubscriberIsCutOff(t *testing.T) {
 	f := newFake(t)
 	f.onFrame = func(c *fakeConn, _ []byte, commands []command) {
