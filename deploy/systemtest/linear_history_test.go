@@ -113,6 +113,8 @@ func startHistory(t testing.TB, w *wallet, name string, hasty bool) *historian {
 			t.Fatal(err)
 		}
 		h.doors = append(h.doors, d)
+	}
+	for i, d := range h.doors { // all are there: clients go through each other's
 		a := &historyClient{historian: h, n: i, door: d, dice: dice(t, uint64(1000+i))}
 		h.clients.Go(a.run)
 	}
